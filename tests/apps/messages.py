@@ -74,5 +74,7 @@ for span in exporter.get_finished_spans():
         server.append([span.name, span.status.status_code.name, keep, events])
     else:
         rest.append(span.name)
-metrics = [line for line in current().endpoint.render().splitlines() if METRIC.match(line)]
+endpoint = current().endpoint
+shown = "".join(endpoint._exposition.render(endpoint.families()))
+metrics = [line for line in shown.splitlines() if METRIC.match(line)]
 print(json.dumps({"answers": answers, "server": server, "rest": rest, "metrics": sorted(metrics)}))

@@ -49,7 +49,7 @@ for number in range(requests):
         with tracer.start_as_current_span("query"): pass
         if number % 50 == 0:
             span.set_status(StatusCode.ERROR, f"error {number}")
-    if number % 1000 == 0: runtime.endpoint.render()
+    if number % 1000 == 0: list(runtime.endpoint._exposition.render(runtime.endpoint.families()))
     if number % (requests // 10) == requests // 10 - 1: found.append(seen())
 calls = next(f for f in runtime.store.snapshot() if f.name == "traces_span_metrics_calls")
 print(json.dumps({"found": found, "counted": sum(row[0] for row in calls.series.values())}), flush=True)

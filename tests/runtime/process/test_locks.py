@@ -207,7 +207,7 @@ def drive(
         PROCESS.tick()
         assert start(os.environ) is runtime
         runtime.store.snapshot()
-        if runtime.endpoint is not None: runtime.endpoint.render()
+        if runtime.endpoint is not None: list(runtime.endpoint._exposition.render(runtime.endpoint.families()))
         for _ in range(3): runtime.flush(0.7)
         child = os.fork()
         if child == 0:

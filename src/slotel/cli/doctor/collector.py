@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import urllib3
 
+from slotel.cli.doctor.sentry import sentence
 from slotel.runtime.finding import Finding
 from slotel.runtime.setup.exporters import otlp_endpoint, otlp_protocol
 
@@ -48,11 +49,7 @@ def _http(url: str, signal: str, protocol: str) -> Finding:
             "it may be gRPC: set OTEL_EXPORTER_OTLP_PROTOCOL=grpc, or use port 4318",
         )
     except urllib3.exceptions.HTTPError as error:
-        return _wrong(
-            url,
-            str(error).partition(">: ")[2] or str(error),
-            "start the collector, or correct OTEL_EXPORTER_OTLP_ENDPOINT",
-        )
+        return _wrong(url, sentence(error), "start the collector, or correct OTEL_EXPORTER_OTLP_ENDPOINT")
     if answer.status in _OK:
         return Finding("collector", "ok", f"{url} accepts {signal.lower()}")
     fix = (

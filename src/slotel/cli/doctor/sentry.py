@@ -95,7 +95,7 @@ def verdict(kind: str, event_id: str, status: int, limits: str) -> Finding:
 def unreachable(error: Exception, target: SplitResult) -> Finding:
     """Return why nothing was reached."""
     reason = getattr(error, "reason", None) or error
-    text = f"{_host(target)} cannot be reached: {_sentence(reason)}"
+    text = f"{_host(target)} cannot be reached: {sentence(reason)}"
     if any(isinstance(each, urllib3.exceptions.ProxyError) for each in (error, reason)):
         text = f"{text}, through the proxy {_shown(_proxy(target) or '')}"
         return Finding("sentry", "fail", text, "check HTTPS_PROXY and NO_PROXY", "SLO147")
@@ -175,10 +175,10 @@ def _shown(proxy: str) -> str:
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
 
 
-def _sentence(error: object) -> str:
+def sentence(error: object) -> str:
     """Return an error's text without the object that urllib3 puts before it.
 
-    >>> _sentence("<urllib3.connection.HTTPConnection object at 0x7f>: Failed to connect: refused")
+    >>> sentence("<urllib3.connection.HTTPConnection object at 0x7f>: Failed to connect: refused")
     'Failed to connect: refused'
     """
     text = str(error)

@@ -12,7 +12,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Final
+from typing import Final
 
 import urllib3
 
@@ -68,7 +68,9 @@ def trial(
         stack.callback(_end, process)
         first, *others = paths or ("/",)
         base, status = _first_answer(process, metrics, first, url)
-        output = _output(log)
+        log.seek(0)
+        output = log.read().decode(errors="replace").splitlines()
+        log.seek(0, os.SEEK_END)
         yield from _said(output)
         if base is None:
             yield _no_answer(command, process, output)
@@ -142,13 +144,6 @@ def _received(sink: SentrySink) -> Iterator[Finding]:
 
 def _number(count: int, of: str) -> str:
     return f"{count} {of}" if count == 1 else f"{count} {of}s"
-
-
-def _output(log: IO[bytes]) -> list[str]:
-    log.seek(0)
-    lines = log.read().decode(errors="replace").splitlines()
-    log.seek(0, os.SEEK_END)
-    return lines
 
 
 def _said(output: Sequence[str]) -> Iterator[Finding]:

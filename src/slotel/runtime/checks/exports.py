@@ -9,6 +9,7 @@ from slotel.config.service import Service
 from slotel.runtime.checks.environment import access
 from slotel.runtime.finding import Finding
 from slotel.runtime.metrics.scrape.http.port import read_address
+from slotel.runtime.metrics.workers.runtime_directory import candidate_directories
 from slotel.runtime.sentry.client.dsn import read_dsn
 from slotel.runtime.setup.exporters import otlp_place, usable_exporters, wants_prometheus
 
@@ -16,7 +17,9 @@ from slotel.runtime.setup.exporters import otlp_place, usable_exporters, wants_p
 def describe_exports(service: Service, environ: Mapping[str, str]) -> list[str]:
     """Return one line for each way out, and for what is redacted."""
     to_others = (*_sentry(service, environ), *_otlp(environ), *_endpoint(environ))
-    return [*to_others, *_disk(environ), *_redacted(service)]
+    place = next(iter(candidate_directories(environ)), "")
+    on_disk = f"on disk, for this user alone (0700): counts with their labels, in {place}"
+    return [*to_others, on_disk, *_redacted(service)]
 
 
 def exports(service: Service, environ: Mapping[str, str]) -> Iterator[Finding]:
@@ -61,13 +64,6 @@ def _endpoint(environ: Mapping[str, str]) -> Iterator[str]:
     host, port, _ = read_address(environ)
     protected = next((finding.text for finding in access(environ)), "loopback only, no credentials")
     yield f"/metrics and the status page on {host}:{port}: numbers, labels, resource attributes ({protected})"
-
-
-def _disk(environ: Mapping[str, str]) -> Iterator[str]:
-    from slotel.runtime.metrics.workers.runtime_directory import candidate_directories
-
-    first = next(iter(candidate_directories(environ)), "")
-    yield f"on disk, for this user alone (0700): counts with their labels, in {first}"
 
 
 def _redacted(service: Service) -> Iterator[str]:

@@ -78,24 +78,14 @@ def distributions(environ: Mapping[str, str]) -> Iterator[Finding]:
     """Whether `opentelemetry-instrument` will load slotel and nothing else."""
     installed = sorted({point.name for point in entry_points(group="opentelemetry_distro")})
     if "slotel" not in installed:
-        yield Finding(
-            "auto-instrumentation",
-            "fail",
-            "slotel is not installed here",
-            "run: pip install slotel",
-            "SLO114",
-        )
+        text, fix = "slotel is not installed here", "run: pip install slotel"
+        yield Finding("auto-instrumentation", "fail", text, fix, "SLO114")
         return
     chosen = {name: environ.get(name, "").strip() for name in _CHOICES}
     for name, value in chosen.items():
         if value not in {"", "slotel"}:
-            yield Finding(
-                "auto-instrumentation",
-                "fail",
-                f"{name}={value!r} selects another distribution",
-                "set it to slotel",
-                "SLO112",
-            )
+            text = f"{name}={value!r} selects another distribution"
+            yield Finding("auto-instrumentation", "fail", text, "set it to slotel", "SLO112")
     if len(installed) > 1 and not all(chosen.values()):
         others = ", ".join(name for name in installed if name != "slotel")
         text = f"other distributions are installed ({others}), and which one is loaded is undefined"

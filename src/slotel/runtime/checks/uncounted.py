@@ -20,7 +20,7 @@ from typing import Any, Final, NamedTuple
 
 from slotel.config import names
 from slotel.config.slo import ENTRY_KIND_LABELS
-from slotel.runtime.finding import Finding, log
+from slotel.runtime.finding import Finding, Status, log
 from slotel.runtime.metrics.store.family import Labels, Shape
 from slotel.runtime.metrics.store.store import Store
 from slotel.runtime.upstream.stdlib import bare_socket
@@ -91,7 +91,7 @@ class UncountedTraffic:
         elif again := suspects & self._before:
             self._is_over = True
             port = min(again)
-            log([_answered(port) if port in answered else _open(port)])
+            log([_uncounted(port, is_answered=port in answered)])
         self._before = suspects
 
 
@@ -211,13 +211,10 @@ def _is_answered(connection: Any) -> bool:
     return len(told) == _BYTES.size and min(_BYTES.unpack(told)) >= _LEAST
 
 
-def _answered(port: int) -> Finding:
-    text = f"port {port} answers connections, but no request has been counted: its server is not instrumented"
-    return Finding("instrumentation", "fail", text, "run: slotel doctor -- COMMAND", "SLO136")
-
-
-def _open(port: int) -> Finding:
-    text = (
-        f"port {port} is open, but its requests are not counted: neither server nor framework is instrumented"
-    )
-    return Finding("instrumentation", "warn", text, "run: slotel doctor -- COMMAND", "SLO136")
+def _uncounted(port: int, *, is_answered: bool) -> Finding:
+    if is_answered:
+        text = f"port {port} answers connections, but no request has been counted: its server is not instrumented"
+    else:
+        text = f"port {port} is open, but its requests are not counted: neither server nor framework is instrumented"
+    status: Status = "fail" if is_answered else "warn"
+    return Finding("instrumentation", status, text, "run: slotel doctor -- COMMAND", "SLO136")

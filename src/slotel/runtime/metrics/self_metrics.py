@@ -22,8 +22,7 @@ LOG_EVERY: Final = 60.0
 class SelfMetrics:
     """The counters of slotel about itself, in the store, so that they merge over workers.
 
-    Args:
-        sentry_project: name of the Sentry project; None: its number is used.
+    Without a `sentry_project` the number of the Sentry project is its name.
     """
 
     def __init__(self, store: Store, sentry_project: str | None = None) -> None:

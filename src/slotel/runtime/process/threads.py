@@ -27,10 +27,6 @@ class _Begun(threading.Event):
         del timeout
         return True
 
-    def is_over(self, timeout: float | None) -> bool:
-        """Wait until the thread runs; return whether it does."""
-        return super().wait(timeout)
-
 
 class _Daemon(threading.Thread):
     """A thread that does not inherit the Sentry scope and the span of the thread that starts it.
@@ -58,12 +54,12 @@ class _Daemon(threading.Thread):
     def join(self, timeout: float | None = None) -> None:
         """Wait until the thread has ended."""
         until = None if timeout is None else time.monotonic() + timeout
-        if self._begun is None or self._begun.is_over(timeout):
+        if self.wait_until_begun(timeout):
             super().join(None if until is None else max(until - time.monotonic(), 0.0))
 
-    def wait_until_begun(self, timeout: float) -> bool:
+    def wait_until_begun(self, timeout: float | None) -> bool:
         """Wait until the thread runs; return whether it does."""
-        return self._begun is None or self._begun.is_over(timeout)
+        return self._begun is None or threading.Event.wait(self._begun, timeout)
 
     def is_alive(self) -> bool:
         """Return whether the thread has been started and has not ended."""

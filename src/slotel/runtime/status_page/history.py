@@ -52,12 +52,7 @@ class Interval(NamedTuple):
 
 
 class Operation(NamedTuple):
-    """An operation since the service began.
-
-    Args:
-        impact: its share of all the time that the service worked.
-        p95: seconds.
-    """
+    """An operation since the service began: `impact` is its share of the service's time, `p95` is in seconds."""
 
     name: str
     calls: float
@@ -144,10 +139,12 @@ class History:
 
     def hour(self, bounds: Sequence[float]) -> list[Interval]:
         """Return the intervals of the last hour, oldest first; at most two a minute."""
-        since = self._clock() - HOUR
+        since, moments = self._clock() - HOUR, self._moments
+        # points are close while little is remembered, half a minute apart over an hour
+        apart = max(APART, min((moments[-1].at - moments[0].at) / 120, 30.0)) if moments else APART
         chosen: list[Totals] = []
-        for moment in self._moments:
-            if moment.at >= since and (not chosen or moment.at - chosen[-1].at >= self._spacing()):
+        for moment in moments:
+            if moment.at >= since and (not chosen or moment.at - chosen[-1].at >= apart):
                 chosen.append(moment)
         pairs = pairwise(chosen)
         return [found for a, b in pairs if (found := between(a, b, bounds)) is not None]
@@ -161,11 +158,6 @@ class History:
         first = next((moment for moment in older if last.at - moment.at <= MINUTE), None)
         first = first or (older[-1] if older else Totals(created, 0.0, 0.0, ()))
         return between(first, last, bounds)
-
-    def _spacing(self) -> float:
-        """Seconds between two points of a chart: close while little is remembered, half a minute over an hour."""
-        reach = self._moments[-1].at - self._moments[0].at
-        return max(APART, min(reach / 120, 30.0))
 
 
 def operations(families: Iterable[Family]) -> tuple[list[Operation], int]:

@@ -49,23 +49,18 @@ def redacted_data(
 
 
 def _scope(scope: ScopeMetrics, redact: Redact, failed: Callable[[BaseException], None]) -> ScopeMetrics:
-    metrics = []
+    metrics, own = [], scope.scope
     for metric in scope.metrics:
         try:
             metrics.append(_metric(metric, redact))
         except Exception as error:  # noqa: BLE001 one metric that cannot be redacted must not take the others along
             failed(error)
-    return ScopeMetrics(_clean_scope(scope.scope, redact, failed), metrics, scope.schema_url)
-
-
-def _clean_scope(
-    scope: InstrumentationScope, redact: Redact, failed: Callable[[BaseException], None]
-) -> InstrumentationScope:
     try:
-        return redacted_scope(scope, redact) or scope
+        clean = redacted_scope(own, redact) or own
     except Exception as error:  # noqa: BLE001 as above: its name is one of code
         failed(error)
-        return InstrumentationScope(scope.name, scope.version, scope.schema_url)
+        clean = InstrumentationScope(own.name, own.version, own.schema_url)
+    return ScopeMetrics(clean, metrics, scope.schema_url)
 
 
 def _metric(metric: Metric, redact: Redact) -> Metric:

@@ -194,10 +194,6 @@ class Endpoint:
 
     # -- answers -----------------------------------------------------------------------------------------------
 
-    def render(self, *, openmetrics: bool = False) -> str:
-        """Return the exposition as one text."""
-        return "".join(self._exposition.render(self.families(), openmetrics=openmetrics))
-
     def _answers(self, requests: Sequence[Request]) -> list[Answer] | None:
         """Answer requests in order; those that want the same get the same."""
         self._busy_until = time.perf_counter() + BUSY_SECONDS

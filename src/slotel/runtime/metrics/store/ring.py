@@ -54,11 +54,7 @@ class Ring(Table):
         return totals
 
     def marked(self, column: int, first: int, last: int) -> dict[int, list[float]]:
-        """Return the columns, summed over all workers, of each bucket in which any of them counted in `column`.
-
-        Args:
-            first, last: epochs, both within.
-        """
+        """Return the columns, summed over all workers, of each epoch from first to last with counts in `column`."""
         workers, epochs = self._every_worker(), set[int]()
         for cells in workers:
             found = compress(cells[:: self._stride], cells[1 + column :: self._stride])

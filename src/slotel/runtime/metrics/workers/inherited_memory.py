@@ -102,9 +102,7 @@ class InheritedMemory:
         """Return whether a file's process lives."""
         with suppress(OSError), self._lock:
             index = self._find(name).index
-            if index in self._alive:
-                return True
-            if not self._made().lock(index):
+            if index in self._alive or not self._made().lock(index):
                 return True
             self._made().unlock(index)
         return False

@@ -26,11 +26,7 @@ _KEPT: Final[list[mmap.mmap]] = []
 
 
 class MappedCounterFile:
-    """This process's two files. Every method may raise OSError: the disk is full, the directory not writable.
-
-    Args:
-        stem: name of the files in the directory; new.
-    """
+    """This process's two new files. Every method may raise OSError: the disk is full, the directory not writable."""
 
     def __init__(
         self, run_dir: Directory, stem: str, head: Head, tables: Iterable[Table], counted: array[float]

@@ -193,14 +193,13 @@ class RuntimeDirectory:
 
     def is_locked(self, name: str) -> bool:
         """Return whether a file's process lives."""
-        try:
+        with suppress(OSError):
             descriptor = self.open(name, os.O_RDONLY | os.O_NONBLOCK)
-        except OSError:
-            return False
-        try:
-            return not lock(descriptor, shared=True)
-        finally:
-            os.close(descriptor)
+            try:
+                return not lock(descriptor, shared=True)
+            finally:
+                os.close(descriptor)
+        return False
 
     def can_be_made(self) -> bool:
         """Return whether it is there, or can be made and has room; leaves nothing."""

@@ -19,12 +19,9 @@ _CHUNK: Final = 1 << 20
 
 
 class SeriesLimiter:
-    """The list of a service's series, as this process has read it. Every method may raise OSError.
+    """The list of a service's series, `max_series` of each table, as this process has read it.
 
-    Not thread-safe: the store's lock is held. A forked child goes on with it.
-
-    Args:
-        max_series: places for each table.
+    Every method may raise OSError. Not thread-safe: the store's lock is held. A forked child goes on with it.
     """
 
     def __init__(self, run_dir: Directory, max_series: int) -> None:

@@ -34,8 +34,7 @@ TAKEN_FOR_DEAD: Final = "taken_for_dead"
 class CounterStorage:
     """The cells of a store, and the names of what they count, where the others can read them.
 
-    Args:
-        failed: told once when the directory cannot be used.
+    `failed` is called once when the directory cannot be used.
     """
 
     def __init__(self, store: Store, run_dir: Directory, service: str, failed: Callable[[], None]) -> None:

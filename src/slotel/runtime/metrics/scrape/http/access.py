@@ -13,6 +13,7 @@ import re
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
@@ -70,26 +71,25 @@ class _Reread(Generic[_Made]):
         return [(each.st_mtime_ns, each.st_size, each.st_ino) for each in found]
 
 
+@dataclass
 class Access:
     """Decides whether a request is allowed.
 
     Args:
         hosts: allowed host names, in addition to addresses; None: all.
         is_local: whether the endpoint is bound to loopback only.
-
-    Attributes:
         tokens: the bearer tokens, one of which a request must bring; None if none is asked for.
         users: the users of basic authentication.
         tls: the certificates to speak TLS with; None for plain HTTP.
         needs_certificate: whether a client must bring a certificate.
     """
 
-    def __init__(self, hosts: frozenset[str] | None = _LOOPBACK, *, is_local: bool = True) -> None:
-        self.hosts, self.is_local = hosts, is_local
-        self.tokens: _Reread[list[bytes]] | None = None
-        self.users = Users({})
-        self.tls: _Reread[SSLContext] | None = None
-        self.needs_certificate = False
+    hosts: frozenset[str] | None = _LOOPBACK
+    is_local: bool = True
+    tokens: _Reread[list[bytes]] | None = None
+    users: Users = field(default_factory=lambda: Users({}))
+    tls: _Reread[SSLContext] | None = None
+    needs_certificate: bool = False
 
     @property
     def is_protected(self) -> bool:
@@ -127,9 +127,8 @@ class Access:
         address, name = found.groups()
         if address is not None:
             return _is_address(address)
-        if name in self.hosts or _is_address(name):
-            return True
-        return not self.is_local and ("." not in name or name.endswith(_PRIVATE_ENDINGS))
+        is_private = "." not in name or name.endswith(_PRIVATE_ENDINGS)
+        return name in self.hosts or _is_address(name) or (is_private and not self.is_local)
 
     def wrap(self, peer: socket.socket) -> socket.socket:
         """Return a connection as it is spoken to: with TLS if that is configured. Raises OSError, ValueError."""

@@ -30,12 +30,7 @@ def is_hash(text: str) -> bool:
 
 
 class Users:
-    """The users that may read the endpoint.
-
-    Args:
-        hashes: of each user's password; each is one that `is_hash`.
-        clock: seconds, rising.
-    """
+    """The users that may read the endpoint, with the hashes of their passwords, each one that `is_hash`."""
 
     def __init__(self, hashes: Mapping[str, str], clock: Callable[[], float] = time.monotonic) -> None:
         self._hashes, self._clock = dict(hashes), clock
