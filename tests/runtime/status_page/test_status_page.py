@@ -176,7 +176,7 @@ def test_off_means_that_the_address_has_no_page():
     assert read_service({}).service.page is True
     assert read_service({"SLOTEL_PAGE": "no"}).problems != ()
     request = type("Request", (), {"method": "GET", "path": "/", "headers": {}})
-    assert Endpoint("127.0.0.1", 0, [])._answer(request).status == "404 Not Found"
+    assert Endpoint("127.0.0.1", 0, [])._answers([request])[0].status == "404 Not Found"
 
 
 def test_instrumentations_that_are_on_are_listed_and_those_that_are_off_are_not():

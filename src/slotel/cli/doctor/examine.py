@@ -54,11 +54,7 @@ def checks(reading: Reading, environ: Mapping[str, str]) -> tuple[tuple[Any, ...
 
 
 def examine(environ: Mapping[str, str], options: Namespace) -> Iterator[Finding]:
-    """Yield every finding, once; a check that fails is itself a finding.
-
-    Args:
-        options: as command.py parses them; `command` is started for a trial.
-    """
+    """Yield every finding, once; a check that fails is itself a finding. `options` are those that command.py parses."""
     found: set[str] = set()
     for finding in _found(environ, options):
         text = str(finding)

@@ -44,9 +44,7 @@ _KEPT: Final[list[Any]] = []
 def protect(mapped: mmap.mmap, read: Read) -> int:
     """Keep this process alive if a page of a mapped file is gone; return the argument for `has_lost_pages`.
 
-    Args:
-        mapped: lives as long as the process.
-        read: reads the file.
+    The map must live as long as the process.
     """
     if sys.platform != "linux" or os.uname().machine not in _KNOWN:
         return 0

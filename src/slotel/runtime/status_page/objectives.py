@@ -62,21 +62,14 @@ class Objective(NamedTuple):
 
 def objectives(windows: BudgetWindows) -> list[Objective]:
     """Return every objective that the service counts, as it is now."""
-    return [_objective(windows, index, slo) for index, slo in enumerate(windows.slos)]
-
-
-def _objective(windows: BudgetWindows, index: int, slo: Slo) -> Objective:
-    remaining = windows.remaining(index)
-    hour = windows.window(index, HOUR)
-    return Objective(
-        slo,
-        windows.window(index, slo.window),
-        windows.window(index, 5 * MINUTE),
-        remaining,
-        time_to_exhaustion(remaining, hour.burn, slo.period.seconds) if hour.burn else inf,
-        windows.alerts(index),
-        windows.recent(index),
-    )
+    every = []
+    for index, slo in enumerate(windows.slos):
+        remaining, burn = windows.remaining(index), windows.window(index, HOUR).burn
+        exhaustion = time_to_exhaustion(remaining, burn, slo.period.seconds) if burn else inf
+        limit_window, last_5m = windows.window(index, slo.window), windows.window(index, 5 * MINUTE)
+        alerts, recent = windows.alerts(index), windows.recent(index)
+        every.append(Objective(slo, limit_window, last_5m, remaining, exhaustion, alerts, recent))
+    return every
 
 
 def verdict(every: Sequence[Objective]) -> tuple[Health, str]:

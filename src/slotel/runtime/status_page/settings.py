@@ -26,8 +26,7 @@ class Setting(NamedTuple):
 def settings(service: Service, environ: Mapping[str, str], redactor: Redactor) -> list[Setting]:
     """Return every value of the service that runs, by comparing it with what file and defaults alone would give.
 
-    Args:
-        redactor: hides what is a secret by its path, or in a value.
+    What is a secret by its path, or in a value, is hidden.
     """
     effective = dict(_flat(service))
     default = dict(_flat(read_service({}).service))

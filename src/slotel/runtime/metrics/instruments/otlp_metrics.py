@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import sub
 from typing import Any, Final
 
+from opentelemetry.sdk.metrics import Exemplar as SdkExemplar
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import (
     AggregationTemporality,
@@ -202,7 +203,8 @@ class _Delta:
 
 def _number(family: Family, values: tuple[str, ...], row: Any, start: int, now: int) -> NumberDataPoint:
     exemplars = [_exemplar(marked) for marked in family.exemplars.get(values, {}).values()]
-    return NumberDataPoint(_attributes(family, values), start, now, _whole(row[0]), exemplars)
+    value = int(row[0]) if row[0].is_integer() else row[0]
+    return NumberDataPoint(_attributes(family, values), start, now, value, exemplars)
 
 
 def _histogram(family: Family, values: tuple[str, ...], row: Any, start: int, now: int) -> HistogramDataPoint:
@@ -218,15 +220,9 @@ def _attributes(family: Family, values: tuple[str, ...]) -> dict[str, Any]:
     return found
 
 
-def _exemplar(marked: Exemplar) -> Any:
-    from opentelemetry.sdk.metrics import Exemplar as SdkExemplar
-
+def _exemplar(marked: Exemplar) -> SdkExemplar:
     trace_id, span_id, value, seconds = marked
     return SdkExemplar({}, value, int(seconds * 1e9), span_id, trace_id)
-
-
-def _whole(value: float) -> float:
-    return int(value) if value.is_integer() else value
 
 
 def _with(

@@ -33,8 +33,7 @@ def redacted_data(
 ) -> MetricsData:
     """Return metric data whose resources, points and exemplars hold no secret.
 
-    Args:
-        failed: called with an error of the redaction itself; that metric is left out.
+    If the redaction of a metric itself fails, `failed` is called, and the metric is left out.
     """
     return MetricsData(
         [

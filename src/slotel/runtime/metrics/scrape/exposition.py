@@ -150,9 +150,8 @@ def _template(family: Family, labels: str) -> str:
     Filling it and then replacing the labels is two steps in C for all lines: half the time of a string for each.
     """
     name = family.name
-    buckets = [
-        f'{name}_bucket{{{labels}le="{_bound(bound)}"}} %d\n' for bound in (*family.bounds, float("inf"))
-    ]
+    bounds = [*(repr(float(bound)) if isfinite(bound) else "+Inf" for bound in family.bounds), "+Inf"]
+    buckets = [f'{name}_bucket{{{labels}le="{bound}"}} %d\n' for bound in bounds]
     end = labels.removesuffix(",")
     return "".join([*buckets, f"{name}_sum{{{end}}} %s\n", f"{name}_count{{{end}}} %d\n"])
 
@@ -170,10 +169,6 @@ def _exemplar(exemplar: Exemplar | None) -> str:
         return ""
     trace_id, span_id, value, seconds = exemplar
     return f' # {{trace_id="{trace_id:032x}",span_id="{span_id:016x}"}} {number(value)} {seconds:.3f}'
-
-
-def _bound(bound: float) -> str:
-    return repr(float(bound)) if isfinite(bound) else "+Inf"
 
 
 def _escaped(value: str) -> str:

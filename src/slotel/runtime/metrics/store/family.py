@@ -6,7 +6,7 @@ from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from operator import add
+from operator import add, itemgetter
 from typing import Final, Literal, NamedTuple, TypeVar
 
 from slotel.config import names
@@ -208,7 +208,7 @@ def _families(
         counts: dict[Labels, tuple[float]] = {}
         for portion in portions(rows.items()):
             counts.update([(values, (sum(row[:-1]),)) for values, row in portion])
-        latest = {values: {0: max(found.values(), key=_time)} for values, found in exemplars.items()}
+        latest = {values: {0: max(found.values(), key=itemgetter(3))} for values, found in exemplars.items()}
         text = f"Number of observations of {shape.name}."
         yield Family(shape.count_name, "counter", text, "", label_names, (), counts, latest, created)
 
@@ -218,7 +218,3 @@ def _overflow_key(label_names: Labels, rows: Mapping[Labels, object]) -> Labels:
     known = next(iter(rows), ("",) * len(label_names))
     named = zip(label_names, known, strict=True)
     return (*[value if name == names.LABEL_SERVICE else "" for name, value in named], "true")
-
-
-def _time(exemplar: Exemplar) -> float:
-    return exemplar[3]
