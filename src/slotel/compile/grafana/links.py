@@ -1,8 +1,10 @@
-"""Links of a table's cells and of a dashboard's head: to the other dashboards, to Sentry, to the runbook."""
+"""Links of a table's cells and of a dashboard's head, and marks on its charts: deploys, alerts that fired."""
 
 from __future__ import annotations
 
 from typing import Any, Final
+
+from grafana_foundation_sdk.builders import dashboard, prometheus
 
 from slotel.compile.grafana import panels as p
 from slotel.config import names
@@ -52,3 +54,41 @@ def runbook_links(service: Service) -> tuple[Any, ...]:
     if not address:
         return ()
     return (p.url("Runbook", address.replace("{service}", "${service}").replace("{slo}", "${slo}")),)
+
+
+def deploy_marks(which: str, *, by: str = "service_version") -> Any:
+    """Return the builder of an annotation that marks each time when a version was first seen.
+
+    Args:
+        which: matchers of `target_info`.
+        by: labels that tell one deploy from another; the first is shown with the version.
+    """
+    now = f"count by ({by}) (target_info{{{which}}})"
+    new = f"{now} unless count by ({by}) (target_info{{{which}}} offset 5m)"
+    title = " ".join(f"{{{{{label.strip()}}}}}" for label in by.split(","))
+    return _mark("Deploys", "blue", new, f"Deployed {title}", by)
+
+
+def alert_marks(which: str) -> Any:
+    """Return the builder of an annotation that marks each time in which an alert fired.
+
+    Args:
+        which: matchers of `ALERTS`.
+    """
+    by = "alertname, severity, sloth_service, sloth_slo"
+    firing = f'max by ({by}) (ALERTS{{alertstate="firing",{which}}})'
+    title = "{{alertname}} {{severity}}: {{sloth_service}} {{sloth_slo}}"
+    return _mark("Alerts", "red", firing, title, "severity")
+
+
+def _mark(name: str, color: str, expr: str, title: str, tags: str) -> Any:
+    return (
+        dashboard.AnnotationQuery()
+        .name(name)
+        .datasource(p.DATASOURCE)
+        .enable(True)
+        .icon_color(color)
+        .target(prometheus.Dataquery().ref_id(name).expr(expr).interval("1m"))
+        .title_format(title)
+        .tag_keys(tags.replace(" ", ""))
+    )

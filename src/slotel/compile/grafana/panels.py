@@ -30,8 +30,12 @@ ORANGE: Final = "orange"
 RED: Final = "red"
 BLUE: Final = "blue"
 GREY: Final = "#808080"
+Bounds = Sequence[tuple[float | None, str]]
+"""Thresholds: (value in the query's unit, colour from it on); the first value is None, the very bottom."""
 FAULTY: Final = ((None, GREEN), (0.01, ORANGE), (0.05, RED))
 """Colours of a share of failed calls."""
+AGAINST_LIMIT: Final = ((None, GREEN), (0.75, ORANGE), (1, RED))
+"""Colours of a rate, as a share of its limit."""
 
 PERCENT: Final = "percentunit"
 """A ratio in [0, 1], shown as percent."""
@@ -81,12 +85,8 @@ class Query:
     exemplar: bool = False
 
 
-def steps(*bounds: tuple[float | None, str]) -> Any:
-    """Return the builder of thresholds.
-
-    Args:
-        bounds: (value in the query's unit, colour from it on); the first value is None, the very bottom.
-    """
+def steps(bounds: Bounds) -> Any:
+    """Return the builder of thresholds."""
     listed = [d.Threshold(value=value, color=color) for value, color in bounds]
     return dashboard.ThresholdsConfig().mode(d.ThresholdsMode.ABSOLUTE).steps(listed)
 
@@ -118,7 +118,7 @@ class Shown(TypedDict, total=False):
         unit: Grafana's id of it, as `s`: https://github.com/grafana/grafana, packages/grafana-data/src/valueFormats.
         decimals: of the numbers shown; None lets Grafana choose.
         width, height: in cells of the dashboard's grid, which is 24 wide; a cell is about 36 pixels high.
-        thresholds: what `steps` returns.
+        thresholds: colours by value.
         overrides: (name of a series or a column, its properties): what `dashed`, `colored` and `column` return.
         no_value: shown in place of an empty panel.
     """
@@ -127,7 +127,7 @@ class Shown(TypedDict, total=False):
     decimals: int | None
     width: int
     height: int
-    thresholds: Any
+    thresholds: Bounds
     overrides: Sequence[tuple[str, list[Any]]]
     no_value: str
 
@@ -198,15 +198,15 @@ def stat_panel(
     return _of_now(panel, title, description, [query], words, **shown)
 
 
-def gauge_panel(title: str, description: str, query: Query, *, maximum: float, **shown: Unpack[Shown]) -> Any:
-    """Return the builder of a dial from 0 to the maximum, with its thresholds as a coloured rim: the value now.
+def gauge_panel(title: str, description: str, query: Query, **shown: Unpack[Shown]) -> Any:
+    """Return the builder of a dial of a rate against its limit, coloured at the rim: the value now.
 
     Args:
-        query: of a ratio, which is shown as percent.
-        maximum: the same ratio's: 2 ends the dial at 200 %.
+        query: of the rate as a share of the limit, which is shown as percent; the dial ends at 200 %.
     """
-    panel = gauge.Panel().show_threshold_markers(True).show_threshold_labels(False).min(0).max(maximum)
-    return _of_now(panel, title, description, [query], **{"unit": PERCENT, "width": 6, **shown})
+    panel = gauge.Panel().show_threshold_markers(True).show_threshold_labels(False).min(0).max(2)
+    shown = {"unit": PERCENT, "width": 6, "decimals": 0, "thresholds": AGAINST_LIMIT, **shown}
+    return _of_now(panel, title, description, [query], **shown)
 
 
 def bars_panel(title: str, description: str, *queries: Query, **shown: Unpack[Shown]) -> Any:
@@ -234,7 +234,7 @@ def _of_now(
         description = f"{description} {short}: {advice[:1].lower()}{advice[1:]}"
     panel.reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]).fields("").values(False))
     panel.mappings([*value_words(words), *grey_if_empty(short)])
-    shown = {"thresholds": steps((None, BLUE)), **shown, "no_value": short}
+    shown = {"thresholds": ((None, BLUE),), **shown, "no_value": short}
     return dressed(panel, title, description, queries, instant=True, **shown)
 
 
@@ -302,7 +302,7 @@ def dressed(
     if shown.get("decimals") is not None:
         panel.decimals(shown["decimals"])
     if shown.get("thresholds") is not None:
-        panel.thresholds(shown["thresholds"])
+        panel.thresholds(steps(shown["thresholds"]))
     for ref, query in zip(REF_IDS, queries, strict=False):
         panel.with_target(_target(ref, query, instant=instant, table=table))
     for name, properties in shown.get("overrides", ()):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from slotel.compile.grafana import marks
 from slotel.compile.grafana import panels as p
 from slotel.compile.grafana.board import ANY, Board, Row, choice
+from slotel.compile.grafana.links import alert_marks, deploy_marks
 from slotel.compile.grafana.panels import Query
 from slotel.config import names
 from slotel.config.service import Service
@@ -39,8 +39,8 @@ def board(_: Service) -> Board:
             Row("Prometheus", _scrapes()),
         ),
         annotations=(
-            marks.deploys('job=~"$job",instance=~"$instance"'),
-            marks.alerts('alertname!=""'),
+            deploy_marks('job=~"$job",instance=~"$instance"'),
+            alert_marks('alertname!=""'),
         ),
         carried={},
     )  # fmt: skip
@@ -56,7 +56,7 @@ def _stats() -> tuple[Any, ...]:
     def lost(title: str, description: str, name: str, steps: tuple[Any, ...] = ZERO_IS_GOOD) -> Any:
         expr = f"sum(increase({_total(name)}[$__range])) {zero}"
         return p.stat_panel(title, description, Query(expr), width=5, decimals=0,
-                            thresholds=p.steps(*steps), no_value=NO_SLOTEL)  # fmt: skip
+                            thresholds=steps, no_value=NO_SLOTEL)  # fmt: skip
 
     return (
         p.stat_panel("Instances by version", "Scraped instances, by slotel's version.",
@@ -134,7 +134,7 @@ def _collector_state() -> tuple[Any, ...]:
     return (
         p.series_panel("Queue in use", "Share of each exporter's queue; at 100 % what comes is lost.",
                        Query(f"{by} ({size}) / {by} ({capacity} > 0)", "{{exporter}} {{data_type}} {{instance}}"),
-                       unit=p.PERCENT, width=8, maximum=1, thresholds=p.steps((None, "transparent"), (0.8, p.ORANGE)),
+                       unit=p.PERCENT, width=8, maximum=1, thresholds=((None, "transparent"), (0.8, p.ORANGE)),
                        no_value=NO_COLLECTOR),
         p.series_panel("Memory", "Resident memory of each collector.",
                        Query(f'max by (instance) ({{__name__=~"otelcol_process_memory_rss(_bytes)?",{COLLECTOR}}})',

@@ -5,15 +5,14 @@ from __future__ import annotations
 from typing import Any, Final
 
 from slotel.compile import conventions as at
-from slotel.compile.grafana import marks, sentry_row
 from slotel.compile.grafana import panels as p
+from slotel.compile.grafana import sentry_row
 from slotel.compile.grafana.board import ANY, Board, Row, choice, environments, tags
-from slotel.compile.grafana.charts import heat_panel
-from slotel.compile.grafana.links import operation_links, sentry_links
+from slotel.compile.grafana.links import alert_marks, deploy_marks, operation_links, sentry_links
 from slotel.compile.grafana.panels import Query
 from slotel.compile.grafana.processes import deploy_panels, runtime_panels, worker_panels
 from slotel.compile.grafana.service_map import map_panels
-from slotel.compile.grafana.tables import column, table_panel, threshold_value
+from slotel.compile.grafana.shapes import CALL_RATES, column, heat_panel, table_panel
 from slotel.config import names
 from slotel.config.service import Service
 
@@ -51,6 +50,8 @@ NO_BUDGET: Final = (
 )
 QUANTILES: Final = ((0.5, "p50"), (0.95, "p95"), (0.99, "p99"))
 SLOW: Final = ((None, p.GREEN), (0.5, p.ORANGE), (1.0, p.RED))
+RATES: Final = (*CALL_RATES, column("p95", unit=p.SECONDS, cell_mode="color-text", thresholds=SLOW))
+"""How tables show the columns of `_rates`."""
 
 
 def board(service: Service) -> Board:
@@ -92,8 +93,8 @@ def board(service: Service) -> Board:
         ),
         links=sentry_links(service),
         annotations=(
-            marks.deploys('job=~"$job",instance=~"$instance"'),
-            marks.alerts(p.chosen("service", "service")),
+            deploy_marks('job=~"$job",instance=~"$instance"'),
+            alert_marks(p.chosen("service", "service")),
         ),
     )  # fmt: skip
 
@@ -158,8 +159,7 @@ def _glance() -> tuple[Any, ...]:
         p.gauge_panel("Error budget: rate against limit", "Share of bad events in the last hour, in percent of each "
                       "objective's limit: from 100 % on the budget does not last.",
                       Query(f"({bad} or 0 * {all_}) / ({all_} > 0) / on (slo_name) {limit}", "{{slo_name}}"),
-                      width=8, maximum=2, decimals=0,
-                      thresholds=p.steps((None, p.GREEN), (0.75, p.ORANGE), (1, p.RED)), no_value=NO_BUDGET),
+                      width=8, no_value=NO_BUDGET),
         p.series_panel("Latency", "Duration of entry spans. A dot is one request (exemplar), a link to its "
                        "trace.",
                        *(Query(quantile(q, IN), name, exemplar=True) for q, name in QUANTILES),
@@ -173,17 +173,17 @@ def _now() -> tuple[Any, ...]:
         p.stat_panel("Requests", "Entry spans (SERVER, CONSUMER) a second.", Query(now(rate(CALLS, IN))),
                      unit=p.PER_SECOND, decimals=2, no_value=NO_SPANS),
         p.stat_panel("Errors", "Share of entry spans with status ERROR.", Query(now(share(IN))), unit=p.PERCENT,
-                     decimals=2, thresholds=p.steps(*p.FAULTY), no_value=NO_SPANS),
+                     decimals=2, thresholds=p.FAULTY, no_value=NO_SPANS),
         p.stat_panel("p95", "95 of 100 entry spans are faster.", Query(now(quantile(0.95, IN))), unit=p.SECONDS,
-                     thresholds=p.steps(*SLOW), no_value=NO_SPANS),
+                     thresholds=SLOW, no_value=NO_SPANS),
         p.stat_panel("Errors sent to Sentry", "Error events handed to Sentry in the shown time.",
                      Query(f"sum(increase({SENTRY}[$__range]))"), no_value=NO_SENTRY),
         p.stat_panel("Instances", "Instances that count spans now; none is red.",
                      Query(f"count(count by (instance) ({CALLS}{{{OF}}})) or 0 * count({TARGETS})"),
-                     thresholds=p.steps((None, p.RED), (1, p.GREEN)), words={"0": ("none: dead?", p.RED)},
+                     thresholds=((None, p.RED), (1, p.GREEN)), words={"0": ("none: dead?", p.RED)},
                      no_value=NO_SPANS),
         p.stat_panel("Budget left, least", "The objective of this service that has least budget left.", Query(left),
-                     unit=p.PERCENT, decimals=1, thresholds=p.steps((None, p.RED), (0, p.ORANGE), (0.25, p.GREEN)),
+                     unit=p.PERCENT, decimals=1, thresholds=((None, p.RED), (0, p.ORANGE), (0.25, p.GREEN)),
                      no_value=NO_OBJECTIVES),
     )  # fmt: skip
 
@@ -216,28 +216,31 @@ def _latency() -> tuple[Any, ...]:
     )  # fmt: skip
 
 
+def _rates(which: str, by: str) -> dict[str, Query]:
+    """Return the columns of a table that has rate, errors and p95 of the shown time."""
+    over = "$__range"
+    return {
+        "Rate": Query(f"{rate(CALLS, which, by=by, window=over)} > 0"),
+        "Errors": Query(share(which, by=by, window=over)),
+        "p95": Query(quantile(0.95, which, by=by, window=over)),
+    }
+
+
 def _operations(service: Service) -> Any:
     over, by = "$__range", "span_name"
-    worked = rate(SUM, IN, window=over)
-    columns = {
-        "Rate": Query(f"{rate(CALLS, IN, by=by, window=over)} > 0"),
-        "Errors": Query(share(IN, by=by, window=over)),
-        "p95": Query(quantile(0.95, IN, by=by, window=over)),
-        "Impact": Query(f"{rate(SUM, IN, by=by, window=over)} / on () group_left () ({worked} > 0)"),
-    }
-    overrides = (
-        column("Rate", unit=p.PER_SECOND, decimals=2),
-        column("Errors", unit=p.PERCENT, decimals=2, cell_mode="color-text", thresholds=threshold_value(*p.FAULTY)),
-        column("p95", unit=p.SECONDS, cell_mode="color-text", thresholds=threshold_value(*SLOW)),
-        column("Impact", unit=p.PERCENT, decimals=1, min=0, max=1, cell_mode="gauge", width=240),
-        column("Operation", links=operation_links(service)),
-    )  # fmt: skip
+    share_of_time = (
+        f"{rate(SUM, IN, by=by, window=over)} / on () group_left () ({rate(SUM, IN, window=over)} > 0)"
+    )
     return table_panel(
         "Operations",
         "By rate, errors, p95 and impact: the operation's share of all the time that the service works.",
-        columns,
+        {**_rates(IN, by), "Impact": Query(share_of_time)},
         labels={by: "Operation"},
-        overrides=overrides,
+        overrides=(
+            *RATES,
+            column("Impact", unit=p.PERCENT, decimals=1, min=0, max=1, cell_mode="gauge", width=240),
+            column("Operation", links=operation_links(service)),
+        ),
         sort_by="Impact",
         no_value=NO_SPANS,
     )
@@ -277,23 +280,12 @@ def _by_instance() -> tuple[Any, ...]:
 
 
 def _outbound() -> tuple[Any, ...]:
-    by, over = "span_name", "$__range"
-    columns = {
-        "Rate": Query(f"{rate(CALLS, OUT, by=by, window=over)} > 0"),
-        "Errors": Query(share(OUT, by=by, window=over)),
-        "p95": Query(quantile(0.95, OUT, by=by, window=over)),
-    }
-    overrides = (
-        column("Rate", unit=p.PER_SECOND, decimals=2),
-        column("Errors", unit=p.PERCENT, decimals=2, cell_mode="color-text", thresholds=threshold_value(*p.FAULTY)),
-        column("p95", unit=p.SECONDS, cell_mode="color-text", thresholds=threshold_value(*SLOW)),
-    )  # fmt: skip
-    busy = f"sum by (span_name) (increase({CALLS}{{{OUT}}}[$__range] @ end()))"
-    chosen = leading(by, busy)
+    by = "span_name"
+    chosen = leading(by, f"sum by (span_name) (increase({CALLS}{{{OUT}}}[$__range] @ end()))")
     return (
         table_panel("What the service calls", "CLIENT and PRODUCER spans in the shown time: databases, queues, other "
-                    "services.", columns, labels={by: "Call"}, overrides=overrides, sort_by="Rate", width=12, height=8,
-                    no_value=NO_CALLS),
+                    "services.", _rates(OUT, by), labels={by: "Call"}, overrides=RATES, sort_by="Rate", width=12,
+                    height=8, no_value=NO_CALLS),
         p.series_panel("Failed calls", "Share of outbound spans with status ERROR, of the five most frequent.",
                        Query(f"{share(OUT, by=by)} and {chosen}", "{{span_name}}"), unit=p.PERCENT, decimals=2,
                        no_value=NO_CALLS),

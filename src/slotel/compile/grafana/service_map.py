@@ -9,7 +9,7 @@ from grafana_foundation_sdk.models import dashboard as d
 
 from slotel.compile.grafana import panels as p
 from slotel.compile.grafana.panels import Query
-from slotel.compile.grafana.tables import column, table_panel, threshold_value
+from slotel.compile.grafana.shapes import CALL_RATES, column, table_panel
 from slotel.config import names
 
 CALLS: Final = f'{names.GRAPH_CALLS}_total{{environment=~"$environment"}}'
@@ -76,8 +76,7 @@ def _table() -> Any:
         },
         overrides=(
             column("Connection", words=CONNECTIONS),
-            column("Rate", unit=p.PER_SECOND, decimals=2),
-            column("Errors", unit=p.PERCENT, decimals=2, cell_mode="color-text", thresholds=threshold_value(*p.FAULTY)),
+            *CALL_RATES,
         ),
         sort_by="Rate",
         width=12,

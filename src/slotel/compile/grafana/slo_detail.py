@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, Final
 
 from slotel.compile import conventions as at
-from slotel.compile.grafana import marks
 from slotel.compile.grafana import panels as p
 from slotel.compile.grafana.board import (
     ANY,
@@ -16,9 +15,15 @@ from slotel.compile.grafana.board import (
     options,
     ratio_decimals,
 )
-from slotel.compile.grafana.charts import text_panel, timeline_panel
-from slotel.compile.grafana.links import operation_links, runbook_links, sentry_links
+from slotel.compile.grafana.links import (
+    alert_marks,
+    deploy_marks,
+    operation_links,
+    runbook_links,
+    sentry_links,
+)
 from slotel.compile.grafana.panels import Query
+from slotel.compile.grafana.shapes import column, table_panel, text_panel, timeline_panel
 from slotel.compile.grafana.slo_list import (
     ALERTS,
     BURN_STEPS,
@@ -30,7 +35,6 @@ from slotel.compile.grafana.slo_list import (
     exhaustion,
     states,
 )
-from slotel.compile.grafana.tables import column, table_panel
 from slotel.config import names
 from slotel.config.duration import format_duration
 from slotel.config.service import Service
@@ -84,8 +88,8 @@ def board(service: Service) -> Board:
         ),
         links=(*sentry_links(service), *runbook_links(service)),
         annotations=(
-            marks.deploys(COUNTED),
-            marks.alerts(f'alertname=~"{ALERTS}",{WHICH}'),
+            deploy_marks(COUNTED),
+            alert_marks(f'alertname=~"{ALERTS}",{WHICH}'),
         ),
         since="now-24h",
     )  # fmt: skip
@@ -113,10 +117,7 @@ def _now(decimals: int) -> tuple[Any, ...]:
             "Share of bad events in the window, in percent of the limit (1 − objective): at 100 % the limit is "
             "reached, above it the budget burns faster than it lasts.",
             Query(f"{rate} / {_one(at.BUDGET)}"),
-            maximum=2,
             height=6,
-            decimals=0,
-            thresholds=p.steps((None, p.GREEN), (0.75, p.ORANGE), (1, p.RED)),
             no_value=NO_EVENTS,
         ),
         _stat("Error rate now", "Share of bad events in the window.", rate, decimals, NO_EVENTS),
@@ -131,7 +132,7 @@ def _now(decimals: int) -> tuple[Any, ...]:
             unit=p.BURN,
             decimals=2,
             height=6,
-            thresholds=p.steps(*BURN_STEPS),
+            thresholds=BURN_STEPS,
             no_value=NO_RULES,
         ),
     )
@@ -162,12 +163,12 @@ def _budget(decimals: int) -> tuple[Any, ...]:
     return (
         p.stat_panel("Budget left", "Share of the period's error budget that is left; below 0 it is overdrawn.",
                      Query(left), unit=p.PERCENT, decimals=1, width=6,
-                     thresholds=p.steps(*LEFT_STEPS), no_value=NO_RULES),
+                     thresholds=LEFT_STEPS, no_value=NO_RULES),
         p.stat_panel("Good in period", "Share of good events in the period, weighted by traffic.",
                      Query(good), unit=p.PERCENT, decimals=decimals, width=6, no_value=NO_RULES),
         p.stat_panel("Time to exhaustion", "Until nothing is left, if the last hour goes on.",
                      Query(exhaustion(left, seconds, days, _one(at.ratio("1h")))), unit=p.SECONDS, decimals=1, width=6,
-                     words=EXHAUSTION_WORDS, thresholds=p.steps(*EXHAUSTION_STEPS),
+                     words=EXHAUSTION_WORDS, thresholds=EXHAUSTION_STEPS,
                      no_value="No events in the last hour"),
         p.stat_panel("Period", "Days over which the budget is given.", Query(days), unit=p.DAYS, decimals=0,
                      width=6, no_value=NO_RULES),
@@ -177,11 +178,11 @@ def _budget(decimals: int) -> tuple[Any, ...]:
                        Query(_burn_down(), "left"),
                        Query(f"vector(1 - (time() - {FROM}) / ({TO} - {FROM}))", "evenly spent"),
                        unit=p.PERCENT, decimals=1, over="${days}d", minimum=None,
-                       thresholds=p.steps((None, p.RED), (0, "transparent")),
+                       thresholds=((None, p.RED), (0, "transparent")),
                        overrides=(p.dashed("evenly spent", p.GREY),), no_value=NO_RULES),
         p.series_panel("Budget left over time", "Of the sliding period: a bad event counts for one period.",
                        Query(left, "left"), unit=p.PERCENT, decimals=1,
-                       thresholds=p.steps((None, p.RED), (0, "transparent")), no_value=NO_RULES),
+                       thresholds=((None, p.RED), (0, "transparent")), no_value=NO_RULES),
         p.series_panel("Good events against the objective",
                        "Share of good events in the window and in the period; the dashed line is the promise.",
                        Query(f"1 - {_one(at.ratio('$window'))}", "last $window"),
@@ -302,9 +303,6 @@ def _live() -> tuple[Any, ...]:
             "Live rate against the limit",
             "The highest of the instances' own error rates in the last hour, in percent of the limit.",
             Query(f"max({own(names.BUDGET_ERROR, HOURLY)}) / max({own(names.BUDGET_LIMIT)})"),
-            maximum=2,
-            decimals=0,
-            thresholds=p.steps((None, p.GREEN), (0.75, p.ORANGE), (1, p.RED)),
             no_value=NOT_LIVE,
         ),
         p.series_panel(

@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Any, Final
 
 from slotel.compile import conventions as at
-from slotel.compile.grafana import marks
 from slotel.compile.grafana import panels as p
 from slotel.compile.grafana.board import ANY, Board, Row, choice, environments, ratio_decimals
-from slotel.compile.grafana.charts import timeline_panel
+from slotel.compile.grafana.links import alert_marks, deploy_marks
 from slotel.compile.grafana.panels import Query
-from slotel.compile.grafana.tables import column, table_panel, threshold_value
+from slotel.compile.grafana.shapes import column, table_panel, timeline_panel
 from slotel.compile.prometheus.alerts import ABSENT, BURN, EXHAUSTED, LIMIT
 from slotel.config import names
 from slotel.config.service import Service
@@ -103,8 +102,8 @@ def board(service: Service) -> Board:
             Row("Over time", _history()),
         ),
         annotations=(
-            marks.deploys('service_name=~"$service"', by="service_name, service_version"),
-            marks.alerts(f'alertname=~"{ALERTS}",{WHICH}'),
+            deploy_marks('service_name=~"$service"', by="service_name, service_version"),
+            alert_marks(f'alertname=~"{ALERTS}",{WHICH}'),
         ),
         since="now-24h",
         carried={"environment": "environment", "service": "one_service"},
@@ -131,22 +130,23 @@ def _of_limit(ratio: str) -> str:
 def _stats() -> tuple[Any, ...]:
     left, events = _one(at.REMAINING), f"{_events(at.total('5m'))} > 0"
     burn = _of_limit(at.ratio("5m"))
-    good_at_zero = p.steps((None, p.GREEN), (1, p.RED))
+    good_at_zero = ((None, p.GREEN), (1, p.RED))
+    seldom = ((None, p.GREEN), (1, p.ORANGE))
 
-    def stat(title: str, description: str, expr: str, thresholds: Any) -> Any:
+    def stat(title: str, description: str, expr: str, thresholds: p.Bounds) -> Any:
         zero = f"0 * count({left})"
         return p.stat_panel(title, description, Query(f"count({expr}) or {zero}"), thresholds=thresholds,
                             no_value=NO_RULES)  # fmt: skip
 
     return (
-        stat("Objectives", "How many objectives are recorded, each group for itself.", left, p.steps((None, p.BLUE))),
+        stat("Objectives", "How many objectives are recorded, each group for itself.", left, ((None, p.BLUE),)),
         stat("Within budget", "Objectives that have budget left in their period.", f"{left} > 0",
-             p.steps((None, p.GREEN))),
+             ((None, p.GREEN),)),
         stat("Budget spent", "Objectives that have no budget left in their period.", f"{left} <= 0", good_at_zero),
         stat("Burning too fast", "Objectives whose last 5 minutes spend more than the period can bear.", f"{burn} > 1",
-             p.steps((None, p.GREEN), (1, p.ORANGE))),
+             seldom),
         stat("Without events", "No event in the last 5 minutes: nobody asks, or the service is dead.",
-             f"{left} unless ({events})", p.steps((None, p.GREEN), (1, p.ORANGE))),
+             f"{left} unless ({events})", seldom),
         stat("Alerts firing", "Alerts of objectives that fire now.", firing(WHICH), good_at_zero),
     )  # fmt: skip
 
@@ -172,23 +172,22 @@ def _objectives(decimals: int) -> Any:
         "&${datasource:queryparam}&${environment:queryparam}&${__url_time_range}",
     }
     text = "color-text"
-    burning = threshold_value(*BURN_STEPS)
     overrides = (  # what is left of the width is for the names
         column("SLO", links=[link]),
         column("Objective", unit=p.PERCENT, decimals=decimals, width=100),
         column("Period", unit=p.DAYS, decimals=0, width=85),
         column("Good in period", unit=p.PERCENT, decimals=decimals, width=125),
         column("Budget left", unit=p.PERCENT, decimals=1, cell_mode=text, width=105,
-               thresholds=threshold_value(*LEFT_STEPS)),
+               thresholds=LEFT_STEPS),
         column("Events, 5 min", unit=p.COUNT, decimals=0, width=115, noValue=NO_EVENTS),
-        column("Burn rate, 5 min", unit=p.BURN, decimals=2, cell_mode=text, width=130, thresholds=burning,
+        column("Burn rate, 5 min", unit=p.BURN, decimals=2, cell_mode=text, width=130, thresholds=BURN_STEPS,
                empty=NO_EVENTS),
-        column("Burn rate, 1 h", unit=p.BURN, decimals=2, cell_mode=text, width=120, thresholds=burning,
+        column("Burn rate, 1 h", unit=p.BURN, decimals=2, cell_mode=text, width=120, thresholds=BURN_STEPS,
                empty=NO_EVENTS),
         column("Time to exhaustion", unit=p.SECONDS, decimals=1, cell_mode=text, width=150, words=EXHAUSTION_WORDS,
-               thresholds=threshold_value(*EXHAUSTION_STEPS), empty=NO_EVENTS),
+               thresholds=EXHAUSTION_STEPS, empty=NO_EVENTS),
         column("Firing", unit=p.COUNT, decimals=0, cell_mode=text, width=80,
-               thresholds=threshold_value((None, p.GREEN), (1, p.RED))),
+               thresholds=((None, p.GREEN), (1, p.RED))),
     )  # fmt: skip
     return table_panel(
         "Every objective",
@@ -218,7 +217,7 @@ def _history() -> tuple[Any, ...]:
             "Share of the period's error budget that is left; 0 means it is spent.",
             Query(_one(at.REMAINING), name),
             unit=p.PERCENT,
-            thresholds=p.steps((None, p.RED), (0, "transparent")),
+            thresholds=((None, p.RED), (0, "transparent")),
             no_value=NO_RULES,
         ),
         p.series_panel(
@@ -226,7 +225,7 @@ def _history() -> tuple[Any, ...]:
             "How fast the budget is spent: above 1 it will not last. A gap: no events.",
             Query(_of_limit(at.ratio("1h")), name),
             unit=p.BURN,
-            thresholds=p.steps((None, "transparent"), (1, p.ORANGE)),
+            thresholds=((None, "transparent"), (1, p.ORANGE)),
             no_value="No events of an objective in this time",
         ),
         timeline_panel(
