@@ -41,7 +41,6 @@ def alert_rules(service: Service, slo: Slo, counts: Counts) -> Iterator[Rule]:
         yield _exhausted(service, slo)
     if not (said.page.is_disabled and said.ticket.is_disabled):
         yield from _absent(service, slo, counts)
-        yield from _operands(service, slo, counts)
 
 
 def burn_name(slo: Slo) -> str:
@@ -123,59 +122,49 @@ def _exhausted(service: Service, slo: Slo) -> Rule:
 
 
 def _absent(service: Service, slo: Slo, counts: Counts) -> Iterator[Rule]:
-    labels = severity_labels(service, slo, "ticket")
-    what = f"{service.name} {slo.name}"
+    """Yield alerts on a metric that is gone, a selection that matches nothing, and each missing operand of the bad."""
+
+    def missing(expr: str, pending: str, summary: str, numbers: str, **reason: str) -> Rule:
+        return Rule(
+            expr,
+            alert=ABSENT,
+            for_=pending,
+            labels={**severity_labels(service, slo, "ticket"), **reason},
+            annotations=_annotations(service, slo, f"{service.name} {slo.name}: {summary}", numbers),
+        )
+
     present = counts.present
     if slo.queries is None and at.base(service) > at.BASE:
         # Prometheus looks back 5 min for a sample, no longer
         present = f"last_over_time({present}[{format_duration(at.base(service))}])"
-    yield Rule(
+    yield missing(
         f"sum(absent({present}))",
-        alert=ABSENT,
-        for_=ABSENT_FOR,
-        labels={**labels, "reason": "absent"},
-        annotations=_annotations(
-            service,
-            slo,
-            f"{what}: its metric is gone, so nothing is measured",
-            f"No series {_plain(counts.present)} for {ABSENT_FOR}: the service is down, is not scraped, or the "
-            "objective selects what does not exist.",
-        ),
+        ABSENT_FOR,
+        "its metric is gone, so nothing is measured",
+        f"No series {_plain(counts.present)} for {ABSENT_FOR}: the service is down, is not scraped, or the "
+        "objective selects what does not exist.",
+        reason="absent",
     )
     if counts.alive:
         alive = series(at.ALIVE, equal(at.alive_labels(service, slo)))
-        yield Rule(
+        yield missing(
             f"{_a_days_events(service, slo)} == 0\nand on () ({alive} > 0)",
-            alert=ABSENT,
-            for_=EMPTY_FOR,
-            labels={**labels, "reason": "empty"},
-            annotations=_annotations(
-                service,
-                slo,
-                f"{what}: the service has traffic, but none of it counts for this objective",
-                "Not one good or bad event in a day: the objective's include or exclude matches nothing.",
-            ),
+            EMPTY_FOR,
+            "the service has traffic, but none of it counts for this objective",
+            "Not one good or bad event in a day: the objective's include or exclude matches nothing.",
+            reason="empty",
         )
-
-
-def _operands(service: Service, slo: Slo, counts: Counts) -> Iterator[Rule]:
-    """Yield an alert for each series that the bad events are computed from and that is not there."""
-    labels = {**severity_labels(service, slo, "ticket"), "reason": OPERAND}
     events = at.recorded(at.total(format_duration(at.base(service))), service, slo)
     by = ", ".join(at.groups(slo))
     for operand in counts.operands:
-        yield Rule(
+        yield missing(
             f"sum by ({by}) ({events}) > 0\nunless on ({by}) count by ({by}) ({operand})",
-            alert=ABSENT,
-            for_=OPERAND_FOR,
-            labels={**labels, "operand": _plain(operand)},
-            annotations=_annotations(
-                service,
-                slo,
-                f"{service.name} {slo.name}: events are counted, but no series {_plain(operand)} exists",
-                "Bad events are computed from it, so nothing is known of them. Of a histogram: no bucket has this "
-                "edge; take a threshold that is one, or give the histogram that edge.",
-            ),
+            OPERAND_FOR,
+            f"events are counted, but no series {_plain(operand)} exists",
+            "Bad events are computed from it, so nothing is known of them. Of a histogram: no bucket has this "
+            "edge; take a threshold that is one, or give the histogram that edge.",
+            reason=OPERAND,
+            operand=_plain(operand),
         )
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
 from slotel.compile import conventions as at
+from slotel.compile.prometheus import histories as h
 from slotel.compile.prometheus.alerts import (
     ABSENT,
     EXHAUSTED,
@@ -20,8 +21,6 @@ from slotel.compile.prometheus.alerts import (
     severity_labels,
 )
 from slotel.compile.prometheus.example_series import example_series
-from slotel.compile.prometheus.expectations import Test, alerts, firing, history, none, total
-from slotel.compile.prometheus.input_series import STEP, Phase, input_series, traffic
 from slotel.compile.prometheus.rules import groups
 from slotel.compile.promql import number
 from slotel.compile.yaml_file import yaml_file
@@ -51,7 +50,7 @@ def files(service: Service) -> Mapping[str, str]:
     slos = [slo for slo in service.slos if slo.name not in without]
     document = {
         "rule_files": ["rules.yaml"],
-        "evaluation_interval": f"{STEP}s",
+        "evaluation_interval": f"{h.STEP}s",
         "group_eval_order": [group.name for group in groups(service)],  # else promtool takes any order
         "tests": [test for together in _apart(service, slos) for test in _tests(service, together)],
     }
@@ -89,14 +88,25 @@ def detection(slo: Slo, alert: BurnRateAlert, calm: float) -> float:
     return max(min(share * window, share * calm / (1 - share)) for window in (alert.long, alert.short))
 
 
-def _tests(service: Service, slos: Sequence[Slo]) -> Iterator[Test]:
+def _tests(service: Service, slos: Sequence[Slo]) -> Iterator[h.Test]:
     yield _outage(service, slos)
-    yield _steady(
-        service, slos, "slow burn: a ticket, and nobody is woken", _slow_burn, _a_ticket, minutes=30
-    )
+    name = "slow burn: a ticket, and nobody is woken"
+    yield _steady(service, slos, name, _slow_burn, lambda slo, minute: _a_ticket(service, slo, minute))
     yield from (each for slo in slos for each in _slow_burn_of_slices(service, slo))
-    yield _steady(service, slos, "over the limit in its window", _over, _limit_exceeded, minutes=30)
-    yield _steady(service, slos, "under the limit: silence", _under, _no_alert, minutes=30)
+    yield _steady(
+        service,
+        slos,
+        "over the limit in its window",
+        _over,
+        lambda slo, minute: [h.firing(LIMIT, _in_group(slo, limit_labels(service, slo)), minute)],
+    )
+    yield _steady(
+        service,
+        slos,
+        "under the limit: silence",
+        _under,
+        lambda slo, minute: [h.none(h.alerts(service, slo), minute)],
+    )
     yield _no_error_ever(service, slos)
     yield _silence(service, slos)
     yield _one_error(service, slos)
@@ -107,27 +117,27 @@ def _tests(service: Service, slos: Sequence[Slo]) -> Iterator[Test]:
         yield _matches_nothing(service, slos)
 
 
-def _outage(service: Service, slos: Sequence[Slo]) -> Test:
+def _outage(service: Service, slos: Sequence[Slo]) -> h.Test:
     expected, end = [], 0
     for slo in slos:
-        expected.append(none(alerts(service, slo), CALM))
+        expected.append(h.none(h.alerts(service, slo), CALM))
         for alert in _alerting(service, slo):
             seen = _minute(slo, detection(slo, alert, CALM * 60), 180 if alert.long < DAY else 480)
-            expected.append(firing(burn_name(slo), _in_group(slo, burn_labels(service, slo, alert)), seen))
+            expected.append(h.firing(burn_name(slo), _in_group(slo, burn_labels(service, slo, alert)), seen))
             end = max(end, seen)
         spent = _minute(slo, slo.limit * CALM * 60 / (1 - slo.limit), 480)
         if not _is_disabled(slo, "ticket"):
             labels = severity_labels(service, slo, "ticket")
-            expected.append(firing(EXHAUSTED, _in_group(slo, labels), spent))
+            expected.append(h.firing(EXHAUSTED, _in_group(slo, labels), spent))
         end = max(end, spent)
-    phases = (Phase(CALM * 2, good=RATE), Phase((end - CALM) * 2, bad=RATE))
+    phases = (h.Phase(CALM * 2, good=RATE), h.Phase((end - CALM) * 2, bad=RATE))
     name = "total outage: every alert fires in its time (for latency: every event is too slow), the budget is spent"
-    return _together(service, slos, name, phases, expected)
+    return h.history(name, h.input_series(service, slos, phases), expected)
 
 
 def _rate(service: Service, slo: Slo) -> float:
     """Return events in a step: at the limit, twice as many are bad in a window as an alert needs."""
-    steps = min(at.limit_window(service, slo) / STEP, CALM * 2)
+    steps = min(at.limit_window(service, slo) / h.STEP, CALM * 2)
     return max(RATE, math.ceil(2 * MIN_BAD_EVENTS / (slo.limit * steps)))
 
 
@@ -162,23 +172,19 @@ def _steady(
     slos: Sequence[Slo],
     name: str,
     share: Callable[[Service, Slo], float | None],
-    expect: Callable[[Service, Slo, int], list[Test]],
-    minutes: int,
-) -> Test:
-    """Let every objective have the same share of bad events all the time."""
-    chosen = {slo.name: share(service, slo) for slo in slos}
-    kept = [slo for slo in slos if chosen[slo.name] is not None]
-    minutes = max(
-        [minutes, *(math.ceil((_enough(slo) + 480) / 60) for slo in kept if slo.slices is not None)]
-    )
-
-    def phases(slo: Slo) -> Sequence[Phase]:
+    expect: Callable[[Slo, int], list[h.Test]],
+) -> h.Test:
+    """Let every objective that has a share of bad events have it all the time."""
+    shares = [(slo, chosen) for slo in slos if (chosen := share(service, slo)) is not None]
+    long = (math.ceil((_enough(slo) + 480) / 60) for slo, _ in shares if slo.slices is not None)
+    minutes = max([30, *long])
+    inputs, expected = [], []
+    for slo, chosen in shares:
         rate = _rate(service, slo)
-        bad = rate * (chosen[slo.name] or 0.0)
-        return (Phase(minutes * 2, good=rate - bad, bad=bad),)
-
-    expected = [test for slo in kept for test in expect(service, slo, minutes)]
-    return history(name, _input_series(service, kept, phases), expected)
+        bad = rate * chosen
+        inputs += h.input_series(service, [slo], (h.Phase(minutes * 2, good=rate - bad, bad=bad),))
+        expected += expect(slo, minutes)
+    return h.history(name, inputs, expected)
 
 
 def _slow_burn(service: Service, slo: Slo) -> float | None:
@@ -192,7 +198,7 @@ def _slow_share(service: Service, slo: Slo) -> float:
     return math.sqrt(burns[0] * above) * slo.limit
 
 
-def _slow_burn_of_slices(service: Service, slo: Slo) -> Iterator[Test]:
+def _slow_burn_of_slices(service: Service, slo: Slo) -> Iterator[h.Test]:
     """Six bad slices, so long after and before good ones that only the lowest alert is reached at the end.
 
     None for slices of more than some minutes, whose history would be days long, or where two alerts are close.
@@ -200,17 +206,18 @@ def _slow_burn_of_slices(service: Service, slo: Slo) -> Iterator[Test]:
     if slo.slices is None or not _alerting(service, slo):
         return
     share, alert = _slow_share(service, slo), _lowest(service, slo)
-    length = math.ceil(slo.slices.seconds / STEP)
+    length = math.ceil(slo.slices.seconds / h.STEP)
     # of the slices that reach over an end of the outage, looked at every half minute, some are bad, too
     bad = (MIN_BAD_EVENTS + 1) * length
     steps = round((MIN_BAD_EVENTS + 1 + (1 - 2 * slo.slices.limit) / 2) / share) * length
-    after = min((steps - bad) // 2, int(alert.short / STEP) - 2 * bad)
+    after = min((steps - bad) // 2, int(alert.short / h.STEP) - 2 * bad)
     burns = sorted({each.burn_rate(slo.period.seconds) for each in _alerting(service, slo)})
     if steps > LONGEST or after < 0 or (len(burns) > 1 and burns[1] < burns[0] * 1.5):
         return
-    phases = (Phase(steps - bad - after, good=RATE), Phase(bad, bad=RATE), Phase(after, good=RATE))
+    phases = (h.Phase(steps - bad - after, good=RATE), h.Phase(bad, bad=RATE), h.Phase(after, good=RATE))
     name = "slow burn of time slices: a ticket, and nobody is woken"
-    yield _together(service, [slo], name, phases, _a_ticket(service, slo, steps * STEP // 60))
+    expected = _a_ticket(service, slo, steps * h.STEP // 60)
+    yield h.history(name, h.input_series(service, [slo], phases), expected)
 
 
 def _over(service: Service, slo: Slo) -> float | None:
@@ -223,17 +230,17 @@ def _under(_: Service, slo: Slo) -> float:
     return 0.5 * (slo.slices.limit if slo.slices is not None else slo.limit)
 
 
-def _a_ticket(service: Service, slo: Slo, minute: int) -> list[Test]:
+def _a_ticket(service: Service, slo: Slo, minute: int) -> list[h.Test]:
     alert = _lowest(service, slo)
-    page = alerts(service, slo, burn_name(slo), sloth_severity="page")
+    page = h.alerts(service, slo, burn_name(slo), sloth_severity="page")
     pages = [each for each in _alerting(service, slo) if each.severity == "page"]
     burn = (
         _slow_share(service, slo) / slo.limit
     )  # in a period of some days a page burns as slowly as a ticket
     wakes = any(each.burn_rate(slo.period.seconds) < burn for each in pages)
     return [
-        firing(burn_name(slo), _in_group(slo, burn_labels(service, slo, alert)), minute),
-        *([] if wakes else [none(page, minute)]),
+        h.firing(burn_name(slo), _in_group(slo, burn_labels(service, slo, alert)), minute),
+        *([] if wakes else [h.none(page, minute)]),
     ]
 
 
@@ -241,108 +248,86 @@ def _lowest(service: Service, slo: Slo) -> BurnRateAlert:
     return min(_alerting(service, slo), key=lambda alert: (alert.burn_rate(slo.period.seconds), -alert.long))
 
 
-def _limit_exceeded(service: Service, slo: Slo, minute: int) -> list[Test]:
-    return [firing(LIMIT, _in_group(slo, limit_labels(service, slo)), minute)]
-
-
-def _no_alert(service: Service, slo: Slo, minute: int) -> list[Test]:
-    return [none(alerts(service, slo), minute)]
-
-
-def _no_error_ever(service: Service, slos: Sequence[Slo]) -> Test:
+def _no_error_ever(service: Service, slos: Sequence[Slo]) -> h.Test:
     """Not even a series of errors exists."""
     expected = []
     for slo in slos:
         ratios = (at.ratio("5m"), at.ratio("6h"), at.ratio(at.period_name(slo)), at.BURN_NOW)
-        expected += [total(at.recorded(record, service, slo), 0, CALM) for record in ratios]
+        expected += [h.total(at.recorded(record, service, slo), 0, CALM) for record in ratios]
         expected += [
-            total(at.recorded(at.REMAINING, service, slo), 1, CALM),
-            none(alerts(service, slo), CALM),
+            h.total(at.recorded(at.REMAINING, service, slo), 1, CALM),
+            h.none(h.alerts(service, slo), CALM),
         ]
-    series = [
-        each
-        for slo in slos
-        for each in input_series(service, slo, (Phase(CALM * 2, good=RATE),), errors_exist=False)
-    ]
-    return history("no error ever: the SLI is there, and it is 0", series, expected)
+    name = "no error ever: the SLI is there, and it is 0"
+    phases = (h.Phase(CALM * 2, good=RATE),)
+    return h.history(name, h.input_series(service, slos, phases, errors_exist=False), expected)
 
 
-def _silence(service: Service, slos: Sequence[Slo]) -> Test:
+def _silence(service: Service, slos: Sequence[Slo]) -> h.Test:
     """Half an hour of traffic, then none: 5 m later no ratio, and nothing that is not a number."""
     expected = []
     for slo in slos:
         if slo.slices is None:  # a slice without events is a good slice
-            expected.append(none(at.recorded(at.ratio("5m"), service, slo), CALM))
+            expected.append(h.none(at.recorded(at.ratio("5m"), service, slo), CALM))
         expected += [
-            total(at.recorded(at.BURN_NOW, service, slo), 0, 0),
-            total(at.recorded(at.BURN_NOW, service, slo), 0, CALM),
-            total(at.recorded(at.REMAINING, service, slo), 1, CALM),
-            none(alerts(service, slo), CALM),
+            h.total(at.recorded(at.BURN_NOW, service, slo), 0, 0),
+            h.total(at.recorded(at.BURN_NOW, service, slo), 0, CALM),
+            h.total(at.recorded(at.REMAINING, service, slo), 1, CALM),
+            h.none(h.alerts(service, slo), CALM),
         ]
-    phases = (Phase(CALM, good=RATE), Phase(CALM))
-    return _together(service, slos, "silence: no ratio, no burn, all of the budget", phases, expected)
+    phases = (h.Phase(CALM, good=RATE), h.Phase(CALM))
+    name = "silence: no ratio, no burn, all of the budget"
+    return h.history(name, h.input_series(service, slos, phases), expected)
 
 
-def _one_error(service: Service, slos: Sequence[Slo]) -> Test:
-    expected = [none(alerts(service, slo), minute) for slo in slos for minute in (31, 35, 60)]
-    phases = (Phase(60, good=0.5), Phase(1, bad=1), Phase(59, good=0.5))
+def _one_error(service: Service, slos: Sequence[Slo]) -> h.Test:
+    expected = [h.none(h.alerts(service, slo), minute) for slo in slos for minute in (31, 35, 60)]
+    phases = (h.Phase(60, good=0.5), h.Phase(1, bad=1), h.Phase(59, good=0.5))
     name = "one error at one event a minute: no alert"
-    return _together(service, slos, name, phases, expected)
+    return h.history(name, h.input_series(service, slos, phases), expected)
 
 
-def _restart(service: Service, slos: Sequence[Slo]) -> Test:
+def _restart(service: Service, slos: Sequence[Slo]) -> h.Test:
     """Every counter falls to 0; the events of a window are neither lost nor counted twice."""
     expected = []
     for slo in slos:
-        expected += [none(alerts(service, slo), minute) for minute in (CALM + 1, CALM + 5, 2 * CALM)]
+        expected += [h.none(h.alerts(service, slo), minute) for minute in (CALM + 1, CALM + 5, 2 * CALM)]
         events = at.recorded(at.total("1h"), service, slo)
         if slo.slices is None:
-            expected.append(total(f"round({events} / {number(RATE * 120)}, 0.1)", 1, 2 * CALM))
-        expected.append(total(at.recorded(at.ratio("1h"), service, slo), 0, 2 * CALM))
-    phases = (Phase(2 * CALM, good=RATE), Phase(2 * CALM, good=RATE, restart=True))
+            expected.append(h.total(f"round({events} / {number(RATE * 120)}, 0.1)", 1, 2 * CALM))
+        expected.append(h.total(at.recorded(at.ratio("1h"), service, slo), 0, 2 * CALM))
+    phases = (h.Phase(2 * CALM, good=RATE), h.Phase(2 * CALM, good=RATE, restart=True))
     name = "a worker restarts: its counters begin again, the ratio does not move"
-    return _together(service, slos, name, phases, expected)
+    return h.history(name, h.input_series(service, slos, phases), expected)
 
 
-def _recovery(service: Service, slos: Sequence[Slo]) -> Test:
+def _recovery(service: Service, slos: Sequence[Slo]) -> h.Test:
     """The short windows end an alert: half an hour after the last bad event it does not fire."""
     end = CALM + OUTAGE
-    expected = [none(alerts(service, slo, burn_name(slo), sloth_severity="page"), end + 37) for slo in slos]
-    phases = (Phase(CALM * 2, good=RATE), Phase(OUTAGE * 2, bad=RATE), Phase(80, good=RATE))
+    expected = [
+        h.none(h.alerts(service, slo, burn_name(slo), sloth_severity="page"), end + 37) for slo in slos
+    ]
+    phases = (h.Phase(CALM * 2, good=RATE), h.Phase(OUTAGE * 2, bad=RATE), h.Phase(80, good=RATE))
     name = f"recovery: no page once the short windows have passed an outage of {OUTAGE}m"
-    return _together(service, slos, name, phases, expected)
+    return h.history(name, h.input_series(service, slos, phases), expected)
 
 
-def _absence(service: Service, slos: Sequence[Slo]) -> Test:
+def _absence(service: Service, slos: Sequence[Slo]) -> h.Test:
     expected = []
     for slo in slos:
         if _is_disabled(slo, "page") and _is_disabled(slo, "ticket"):
             continue
         labels = {**severity_labels(service, slo, "ticket"), "reason": "absent"}
-        silent = none(alerts(service, slo, ABSENT, alertstate="firing"), 8)
-        expected += [silent, firing(ABSENT, labels, 12)]
-    return history("absence: the metric is not there", [], expected)
+        silent = h.none(h.alerts(service, slo, ABSENT, alertstate="firing"), 8)
+        expected += [silent, h.firing(ABSENT, labels, 12)]
+    return h.history("absence: the metric is not there", [], expected)
 
 
-def _matches_nothing(service: Service, slos: Sequence[Slo]) -> Test:
+def _matches_nothing(service: Service, slos: Sequence[Slo]) -> h.Test:
     expected = []
     for slo in slos:
         labels = {**severity_labels(service, slo, "ticket"), "reason": "empty"}
-        expected.append(firing(ABSENT, labels, 75))
-    inputs = [*_input_series(service, slos, lambda _: (Phase(160),)), *traffic(service, 160)]
-    return history(
-        "a selection that matches nothing: the service has traffic, the objective no event", inputs, expected
-    )
-
-
-def _together(
-    service: Service, slos: Sequence[Slo], name: str, phases: Sequence[Phase], expected: list[Test]
-) -> Test:
-    """Let every objective see the same phases."""
-    return history(name, _input_series(service, slos, lambda _: phases), expected)
-
-
-def _input_series(
-    service: Service, slos: Sequence[Slo], phases: Callable[[Slo], Sequence[Phase]]
-) -> list[Test]:
-    return [each for slo in slos for each in input_series(service, slo, phases(slo))]
+        expected.append(h.firing(ABSENT, labels, 75))
+    inputs = h.input_series(service, slos, (h.Phase(160),))
+    name = "a selection that matches nothing: the service has traffic, the objective no event"
+    return h.history(name, [*inputs, *h.traffic(service, 160)], expected)

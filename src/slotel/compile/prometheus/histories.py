@@ -1,4 +1,7 @@
-"""Made-up histories as promtool's input series: the same good and bad events, in the series of the chosen source."""
+"""Parts of promtool's tests: made-up events as input series of the chosen source, and what is expected at a minute.
+
+A minute is counted from the history's begin. Source: Prometheus' documentation, "Unit testing for rules".
+"""
 
 from __future__ import annotations
 
@@ -6,16 +9,23 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from slotel.compile.conventions import selected
 from slotel.compile.prometheus.example_series import ExampleSeries, example_series
 from slotel.compile.promql import equal, number, series
 from slotel.compile.sources import HTTP_DURATION
 from slotel.config import names
+from slotel.config.duration import format_duration
 from slotel.config.service import Service
 from slotel.config.slo import Slo
 from slotel.config.tags import label_name
 
 STEP: Final = 30
 """Seconds between two values of an input series, and between two evaluations."""
+
+Test = dict[str, Any]
+"""A part of a test file: a whole test, or one of its expectations (`promql_expr_test`)."""
+_TELLING: Final = ("sloth_severity", "long", "short", "reason", "operand")
+"""Labels that tell an objective's alerts from one another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,28 +45,31 @@ class Phase:
 
 
 def input_series(
-    service: Service, slo: Slo, phases: Sequence[Phase], *, errors_exist: bool = True
-) -> list[dict[str, Any]]:
-    """Return the input series of an objective that saw these phases, as `{"series": selector, "values": notation}`.
-
-    Source: Prometheus' documentation, "Unit testing for rules", `input_series`.
+    service: Service, slos: Sequence[Slo], phases: Sequence[Phase], *, errors_exist: bool = True
+) -> list[Test]:
+    """Return the input series of objectives that saw these phases, as `{"series": selector, "values": notation}`.
 
     Args:
         errors_exist: False leaves the series of bad events out, as before the first error.
 
     Raises:
-        UnsupportedQueryError: it is counted by queries, and no series are known that they count.
+        UnsupportedQueryError: one is counted by queries, and no series are known that they count.
     """
-    if slo.queries is not None:
-        return _foreign(example_series(slo.queries), phases, errors_exist=errors_exist)
     good, bad = _values(phases, "good"), _values(phases, "bad")
-    made = dict(_series(service, slo, good, bad))
-    if not errors_exist:
-        made = {name: values for name, values in made.items() if values is not bad}
-    return [{"series": name, "values": " ".join(values)} for name, values in made.items()]
+    made: list[Test] = []
+    for slo in slos:
+        if slo.queries is not None:
+            made += _foreign(example_series(slo.queries), phases, errors_exist=errors_exist)
+            continue
+        made += [
+            {"series": name, "values": " ".join(values)}
+            for name, values in dict(_series(service, slo, good, bad)).items()
+            if errors_exist or values is not bad
+        ]
+    return made
 
 
-def traffic(service: Service, steps: int) -> list[dict[str, Any]]:
+def traffic(service: Service, steps: int) -> list[Test]:
     """Return span metrics of a service that answers in each step 100 requests which no objective selects."""
     labels = {
         **_origin(service),
@@ -67,7 +80,7 @@ def traffic(service: Service, steps: int) -> list[dict[str, Any]]:
     return [{"series": name, "values": f"0+100x{steps}"}]
 
 
-def _foreign(found: ExampleSeries, phases: Sequence[Phase], *, errors_exist: bool) -> list[dict[str, Any]]:
+def _foreign(found: ExampleSeries, phases: Sequence[Phase], *, errors_exist: bool) -> list[Test]:
     """Let every series go up with the events that it counts; some count both."""
     made = []
     for name in dict.fromkeys((*found.good, *found.bad)):
@@ -158,3 +171,53 @@ def _is_http(service: Service) -> bool:
 
 def _steps(values: list[str]) -> int:
     return sum(int(value.rpartition("x")[2]) + 1 for value in values[1:])
+
+
+def history(name: str, inputs: list[Test], expected: list[Test]) -> Test:
+    """Return a test of promtool's.
+
+    Args:
+        name: shown where it fails.
+        inputs: what `input_series` returns.
+        expected: what the functions below return.
+    """
+    return {"name": name, "interval": f"{STEP}s", "input_series": inputs, "promql_expr_test": expected}
+
+
+def alerts(service: Service, slo: Slo, name: str = "", **labels: str) -> str:
+    """Return the selector of an objective's alerts; by name and labels, if they are given."""
+    named = {"alertname": name} if name else {}
+    return series("ALERTS", equal({**named, **selected(service, slo), **labels}))
+
+
+def firing(name: str, labels: Mapping[str, str], minute: float) -> Test:
+    """Expect the alert with exactly these labels.
+
+    Args:
+        name: the alert's.
+        labels: those that its rule gives it, with `sloth_service` and `sloth_slo`.
+    """
+    own = {"alertname": name, "alertstate": "firing"}
+    chosen = {**own, "sloth_service": labels["sloth_service"], "sloth_slo": labels["sloth_slo"]}
+    chosen.update({key: labels[key] for key in _TELLING if key in labels})
+    sample = {"labels": series("ALERTS", equal({**own, **labels})), "value": 1}
+    return expect(series("ALERTS", equal(chosen)), minute, [sample])
+
+
+def total(expr: str, value: float, minute: float) -> Test:
+    """Expect the sum of all samples of an expression to be a value."""
+    return expect(f"sum({expr})", minute, [{"labels": "{}", "value": value}])
+
+
+def none(expr: str, minute: float) -> Test:
+    """Expect no sample of an expression."""
+    return expect(expr, minute, [])
+
+
+def expect(expr: str, minute: float, samples: list[Test]) -> Test:
+    """Expect exactly these samples of an expression, each `{"labels": a series, "value": a number}`."""
+    return {
+        "expr": expr,
+        "eval_time": format_duration(minute * 60) if minute else "0s",
+        "exp_samples": samples,
+    }
