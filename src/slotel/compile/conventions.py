@@ -142,16 +142,14 @@ def period_name(slo: Slo) -> str:
     return slo.period.calendar or format_duration(slo.period.seconds)
 
 
-def slo_id(service: Service, slo: Slo) -> str:
-    """Return the id that Sloth gives: `checkout` with `api-latency` has that of `checkout-api` with `latency`."""
-    return f"{service.name}-{slo.name}"
-
-
 def labels(service: Service, slo: Slo) -> dict[str, str]:
-    """Return the labels of every recorded series of an objective."""
+    """Return the labels of every recorded series of an objective.
+
+    `checkout` with `api-latency` has the id of `checkout-api` with `latency`, as Sloth gives it.
+    """
     return {
         **slo.labels,
-        "sloth_id": slo_id(service, slo),
+        "sloth_id": f"{service.name}-{slo.name}",
         "sloth_service": service.name or "",
         "sloth_slo": slo.name,
         "service": service.name or "",

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final, Literal, NamedTuple
 
 from slotel.config.names import BAD, EXCLUDED, GOOD, OUTCOMES
+from slotel.config.patterns import with_stars
 from slotel.config.value_types import Values
 
 Outcome = Literal["good", "bad", "excluded"]
@@ -325,22 +327,12 @@ def _matches(key: str, values: tuple[str, ...], actual: object) -> bool:
 def matches(patterns: tuple[str, ...], value: object) -> bool:
     """Return whether a value is one of the patterns; `*` in a pattern stands for any characters."""
     text = str(value)
-    return any(_glob(pattern, text) for pattern in patterns)
-
-
-def _glob(pattern: str, text: str) -> bool:
-    if "*" not in pattern:
-        return pattern == text
-    head, *middle, tail = pattern.split("*")
-    if not text.startswith(head) or len(text) < len(head) + len(tail) or not text.endswith(tail):
-        return False
-    rest = text[len(head) : len(text) - len(tail)]
-    for part in middle:
-        at = rest.find(part)
-        if at < 0:
-            return False
-        rest = rest[at + len(part) :]
-    return True
+    return any(
+        re.fullmatch(with_stars([re.escape(piece) for piece in pattern.split("*")]), text, re.DOTALL)
+        if "*" in pattern
+        else pattern == text
+        for pattern in patterns
+    )
 
 
 def _is_bad(rules: BadRules, event: Event) -> bool:

@@ -9,8 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from slotel.compile.collector import re2_patterns as re2
-from slotel.compile.collector.ottl import listed, quoted
-from slotel.compile.collector.routes import DROP_PROCESSOR, SAMPLING_FILE, dropped, sampling
+from slotel.compile.collector.routes import DROP_PROCESSOR, SAMPLING_FILE, dropped, quoted, sampling
 from slotel.compile.yaml_file import yaml_text
 from slotel.config.names import REDACTED, SPAN_BOUNDS, UNKNOWN
 from slotel.config.redaction.keys import key_test
@@ -270,7 +269,7 @@ def _foreign_labels(services: Sequence[Service]) -> Iterator[dict[str, Any]]:
             owners.setdefault(key, []).append(service.name)
     for key, names in owners.items():
         if None not in names:
-            mine = listed([name for name in names if name])
+            mine = _listed([name for name in names if name])
             yield {
                 "conditions": [f'not ContainsValue({mine}, resource.attributes["service.name"])'],
                 "statements": [
@@ -299,7 +298,7 @@ def _tag(key: str, tag: str, rule: TagRule | None, is_redacted: bool) -> Iterato
     wrong = [f"{tag} == nil", f'{tag} == ""']
     if not is_redacted:
         if rule.allowed:
-            wrong.append(f"not ContainsValue({listed(rule.allowed)}, {tag})")
+            wrong.append(f"not ContainsValue({_listed(rule.allowed)}, {tag})")
         if rule.pattern is not None:
             wrong.append(f"not IsMatch({tag}, {quoted(re2.whole_pattern(key, rule.pattern))})")
     default = UNKNOWN if rule.default is None else rule.default
@@ -320,3 +319,7 @@ def _seconds(seconds: float) -> str:
     ('300ms', '2500ms')
     """
     return f"{round(seconds * 1e9)}ns" if round(seconds * 1e9) % 1_000_000 else f"{round(seconds * 1e3)}ms"
+
+
+def _listed(values: Sequence[str]) -> str:
+    return f"[{', '.join(map(quoted, values))}]"

@@ -5,11 +5,11 @@ A collector sees single spans: children of a dropped span, in a service without 
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-from slotel.compile.collector.ottl import quoted
 from slotel.config.sampling import SpanMatch
 from slotel.config.service import Service
 
@@ -142,3 +142,8 @@ def _of(service: Service) -> str:
 
 def _both(first: str, second: str) -> str:
     return f"{first} and {second}" if first else second
+
+
+def quoted(text: str) -> str:
+    """Return a string literal of OTTL, the collector's own language."""
+    return json.dumps(text, ensure_ascii=False)

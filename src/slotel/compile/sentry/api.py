@@ -13,7 +13,6 @@ from typing import Any, Final
 
 from slotel.compile.provisioning import sentry_place
 from slotel.compile.sentry.dashboard import dashboard
-from slotel.compile.sentry.query import NotInSentryError, search
 from slotel.compile.sentry.script import script
 from slotel.config.duration import format_duration
 from slotel.config.service import Service
@@ -30,6 +29,18 @@ DASHBOARDS: Final = "/api/0/organizations/{organization}/dashboards/"
 MINUTES: Final = (1, 5, 10, 15, 30, 60, 120, 240, 1440)
 """Windows that a metric alert can have. Source: Sentry's API, `timeWindow`."""
 P95: Final = 0.95
+CLIENT_FAULTS: Final = (
+    "already_exists", "failed_precondition", "invalid_argument", "not_found", "out_of_range", "permission_denied",
+    "resource_exhausted", "unauthenticated",
+)  # fmt: skip
+"""Statuses of 4xx answers: Sentry's failure_rate() counts them as failed, slotel does not count them as bad."""
+
+_FIELDS: Final = {
+    "http.request.method": "http.method",
+    "http.method": "http.method",
+    "http.response.status_code": "http.status_code",
+}
+_ROUTE: Final = "http.route"
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +173,54 @@ def _issue_rule(name: str, file: str, condition: str, frequency: int, *filters: 
         "environment": None,
     }
     return Request(name, ISSUE_RULES, body, f"issue-rules/{file}.json")
+
+
+# -- selections: what Sentry's search cannot say is refused, not dropped ---------------------------------------
+
+
+class NotInSentryError(ValueError):
+    """The selection has a part that Sentry's search cannot express."""
+
+
+def search(slo: Slo) -> str:
+    """Return the search for an objective's transactions.
+
+    Raises:
+        NotInSentryError: the objective counts by something that Sentry does not hold, with the reason.
+
+    >>> from slotel.config.slo import Selection
+    >>> search(Slo("pay", 0.01, 0.99, latency=0.3, select=Selection(include={"http.route": ("/pay*",)}, exclude={})))
+    'transaction:"* /pay*"'
+    """
+    if slo.queries is not None:
+        raise NotInSentryError("it is given as PromQL")
+    if slo.bad.attributes:
+        raise NotInSentryError(f"what is bad is told by attributes ({', '.join(slo.bad.attributes)})")
+    if slo.slices is not None:
+        raise NotInSentryError("it counts slices of time")
+    parts = [*_terms(slo.select.include, ""), *_terms(slo.select.exclude, "!")]
+    if slo.latency is None:
+        parts.append(f"!transaction.status:[{', '.join(CLIENT_FAULTS)}]")
+    return " ".join(parts)
+
+
+def _terms(selection: Mapping[str, tuple[str, ...]], sign: str) -> list[str]:
+    found = []
+    for key, values in selection.items():
+        if key == _ROUTE:
+            # A transaction's name is method and route.
+            terms = [f'{sign}transaction:"* {_quoted(value)}"' for value in values]
+        else:
+            terms = [f'{sign}{_FIELDS.get(key, key)}:"{_quoted(value)}"' for value in values]
+        if sign or len(terms) == 1:
+            found += terms
+        else:
+            found.append(f"({' OR '.join(terms)})")
+    return found
+
+
+def _quoted(value: str) -> str:
+    return value.replace("\\", "\\\\").replace('"', '\\"')
 
 
 def _json(value: object) -> str:

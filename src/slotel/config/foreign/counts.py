@@ -1,7 +1,8 @@
 """Finds what the queries of other tools' files count: a number of events in a window, by which labels.
 
 A query is understood if it adds up over time: sums and differences of `rate`, `increase`, `sum_over_time` and
-`count_over_time` over the window. Whatever else has no number of events, and is refused with the reason.
+`count_over_time` over the window. Whatever else has no number of events, and is refused with the reason. A raw error
+ratio is taken as two numbers of events where it is that, else as it is.
 """
 
 from __future__ import annotations
@@ -25,8 +26,6 @@ _NOT_ADDITIVE: Final = {
     "max_over_time": "a maximum is not a number of events",
     "min_over_time": "a minimum is not a number of events",
 }
-_AS_COUNT: Final = {"rate": "increase"}
-"""A rate times the seconds of its window is an increase."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +70,7 @@ def count(query: str, *, is_total: bool = False) -> Count:
         )
     reader = _Reader(is_total=is_total)
     node = reader.count(tree)
-    text = promql.render(node, _AS_COUNT)
+    text = promql.render(node, {"rate": "increase"})  # a rate times the seconds of its window
     if kind_of(bare(node)) in {"BinaryExpr", "UnaryExpr"}:
         text = f"({text})"
     labels = labels_of(node)
@@ -117,10 +116,10 @@ class _Reader:
         raise UnsupportedQueryError(f"'{promql.render(node)}' is not a number of events")
 
     def _aggregated(self, node: Any) -> Any:
-        operator = str(node.op)
-        if operator != "sum":
-            reason = "it does not add up over series and time: write sum"
-            raise UnsupportedQueryError(f"'{operator}' of events: {reason}")
+        if str(node.op) != "sum":
+            raise UnsupportedQueryError(
+                f"'{node.op}' of events: it does not add up over series and time: write sum"
+            )
         self.count(node.expr)
         if kind_of(bare(node.expr)) != "BinaryExpr":
             return node
@@ -141,8 +140,7 @@ class _Reader:
         if name in {"label_replace", "label_join", "clamp_min", "clamp_max", "clamp"}:
             self.count(node.args[0])
             return node
-        reason = _NOT_ADDITIVE.get(name, f"{name}(…) is not a number of events")
-        raise UnsupportedQueryError(reason)
+        raise UnsupportedQueryError(_NOT_ADDITIVE.get(name, f"{name}(…) is not a number of events"))
 
     def _combined(self, node: Any) -> Any:
         operator = str(node.op)
@@ -161,7 +159,7 @@ class _Reader:
 
     def _with_fallback(self, node: Any) -> Any:
         """Read `a or b`: b invents events if it is not a number of events itself."""
-        fallback = 0.0 if _is_zero(node.rhs) else number_of(node.rhs)
+        fallback = _fallback(node)
         if fallback is None:
             self.count(node.lhs)
             self.count(node.rhs)
@@ -174,7 +172,8 @@ class _Reader:
 
     def _compared(self, node: Any, operator: str) -> Any:
         limit = number_of(node.rhs)
-        if operator in {">", ">=", "!="} and limit == 0 and not _is_bool(node):
+        is_bool = node.modifier is not None and node.modifier.return_bool
+        if operator in {">", ">=", "!="} and limit == 0 and not is_bool:
             return self.count(node.lhs)  # without events there is nothing to count
         raise UnsupportedQueryError(
             f"'{promql.render(node)}' compares: it gives no number of events; count those above the limit"
@@ -216,13 +215,10 @@ class _Reader:
             raise UnsupportedQueryError(
                 f"'{operator}' between series by ({', '.join(mine or ())}) and by ({', '.join(others or ())})"
             )
-        if not self._is_total or _has_fallback(node.lhs):
-            left = _or_zero(left)
-        if (operator == "+" and not self._is_total) or _has_fallback(node.rhs):
-            right = _or_zero(right)
-        return _made(
-            "BinaryExpr", op=node.op, modifier=node.modifier, lhs=_bracketed(left), rhs=_bracketed(right)
-        )
+        left = _operand(left, or_zero=not self._is_total or _fallback(node.lhs) is not None)
+        missing = (operator == "+" and not self._is_total) or _fallback(node.rhs) is not None
+        right = _operand(right, or_zero=missing)
+        return _made("BinaryExpr", op=node.op, modifier=node.modifier, lhs=left, rhs=right)
 
 
 def _made(kind: str, **parts: Any) -> Any:
@@ -230,33 +226,110 @@ def _made(kind: str, **parts: Any) -> Any:
     return SimpleNamespace(kind=kind, **parts)
 
 
-def _or_zero(node: Any) -> Any:
-    """Return an operand that may be missing: no event is no reason for having no sum."""
-    return _made("OrZero", expr=node)
-
-
-def _bracketed(node: Any) -> Any:
+def _operand(node: Any, *, or_zero: bool) -> Any:
+    """Return an operand, with a 0 in its place if it may be missing: no event is no reason for having no sum."""
+    if or_zero:
+        return _made("OrZero", expr=node)
     return _made("ParenExpr", expr=node) if kind_of(node) == "BinaryExpr" else node
 
 
-def _has_fallback(node: Any) -> bool:
+def _operator(node: Any) -> str:
+    return str(node.op) if kind_of(node) == "BinaryExpr" else ""
+
+
+def _fallback(node: Any) -> float | None:
+    """Return the number that stands in for nothing in `a or b`; None if there is none, or it is no number."""
     node = bare(node)
-    return (
-        kind_of(node) == "BinaryExpr"
-        and str(node.op) == "or"
-        and (_is_zero(node.rhs) or number_of(node.rhs) is not None)
-    )
+    if _operator(node) != "or":
+        return None
+    other = bare(node.rhs)
+    is_zero = _operator(other) == "*" and 0 in {number_of(other.lhs), number_of(other.rhs)}
+    return 0.0 if is_zero else number_of(other)
 
 
-def _is_bool(node: Any) -> bool:
-    return node.modifier is not None and bool(node.modifier.return_bool)
+@dataclass(frozen=True, slots=True)
+class Ratio:
+    """A raw ratio of bad events: as two numbers of events where it is one, else as it is.
+
+    Args:
+        bad, total: numbers of events; None where the ratio has none.
+        text: the ratio as PromQL.
+        groups: labels that its samples have.
+        is_windowed: the text has the placeholder WINDOW; else it is a ratio at an instant.
+    """
+
+    bad: Count | None
+    total: Count | None
+    text: str
+    groups: Labels = ()
+    is_windowed: bool = True
+    notes: tuple[str, ...] = ()
 
 
-def _is_zero(node: Any) -> bool:
-    """Return whether it is 0 times something."""
+def ratio(query: str) -> Ratio:
+    """Return a raw error ratio. `1 - good / total` and an average of samples are numbers of events, too.
+
+    Raises:
+        UnsupportedQueryError: it is not valid, or its labels cannot be told.
+    """
+    tree = parse(query)
+    pair = _divided(tree)
+    text, groups = promql.render(tree), labels_of(tree)
+    notes: tuple[str, ...] = ()
+    if pair is not None:
+        try:
+            bad, total = count(pair[0]), count(pair[1], is_total=True)
+        except UnsupportedQueryError:
+            pass
+        else:
+            if bad.groups == total.groups:
+                return Ratio(bad, total, text, bad.groups, notes=(*bad.notes, *total.notes))
+    if groups is None:
+        text, groups = f"avg ({text})", ()
+        notes = ("the query has no aggregation: its series are averaged",)
+    return Ratio(None, None, text, tuple(sorted(groups)), promql.has_window(tree), notes)
+
+
+def _divided(node: Any) -> tuple[str, str] | None:
+    """Return bad and all events of a ratio as queries; None if it is no ratio of two."""
     node = bare(node)
-    return (
-        kind_of(node) == "BinaryExpr"
-        and str(node.op) == "*"
-        and 0 in {number_of(node.lhs), number_of(node.rhs)}
-    )
+    kind = kind_of(node)
+    if kind == "BinaryExpr":
+        return _divided_pair(node)
+    if kind == "Call" and node.func.name in {"clamp_min", "clamp_max", "clamp"}:
+        return _divided(node.args[0])
+    if kind == "AggregateExpr" and str(node.op) == "avg":
+        inner = bare(node.expr)
+        if kind_of(inner) == "Call" and inner.func.name == "avg_over_time":
+            good, total = _samples(inner)
+            by = promql.modifier(node)
+            return f"sum{by} ({good})", f"sum{by} ({total})"
+        return None
+    if kind == "Call" and node.func.name == "avg_over_time":
+        good, total = _samples(node)
+        return (f"sum ({good})", f"sum ({total})") if labels_of(node) is None else (good, total)
+    return None
+
+
+def _summed(node: Any) -> str:
+    text = promql.render(node)
+    return f"sum ({text})" if labels_of(node) is None else text
+
+
+def _samples(node: Any) -> tuple[str, str]:
+    """Return the sum and the number of the samples that an average is of."""
+    parts = "sum_over_time", "count_over_time"
+    good, total = (promql.render(node, {"avg_over_time": part}) for part in parts)
+    return good, total
+
+
+def _divided_pair(node: Any) -> tuple[str, str] | None:
+    operator = str(node.op)
+    if operator == "or" and number_of(node.rhs) is not None:
+        return _divided(node.lhs)
+    if operator == "/" and number_of(node.rhs) is None:
+        return _summed(node.lhs), _summed(node.rhs)
+    if operator == "-" and number_of(node.lhs) == 1:
+        inner = _divided(node.rhs)
+        return None if inner is None else (f"({inner[1]}) - ({inner[0]})", inner[1])
+    return None

@@ -10,7 +10,7 @@ from typing import Any, Final
 from slotel.config.duration import parse_duration
 from slotel.config.file.parsers import parse_slice_length
 from slotel.config.foreign import promql
-from slotel.config.foreign.counts import count
+from slotel.config.foreign.counts import count, ratio
 from slotel.config.foreign.findings import (
     Findings,
     Part,
@@ -23,7 +23,6 @@ from slotel.config.foreign.findings import (
     read_query,
 )
 from slotel.config.foreign.parsing import parse
-from slotel.config.foreign.ratios import ratio
 from slotel.config.monitoring import LABEL_NAME, RESERVED_LABELS
 from slotel.config.ratio import parse_ratio
 from slotel.config.slo import DAY, Alerting, Period, Queries, Slo, TimeSlices

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from slotel.config.foreign.counts import count
+from slotel.config.foreign.counts import count, ratio
 from slotel.config.foreign.findings import (
     Findings,
     Part,
@@ -18,7 +18,6 @@ from slotel.config.foreign.findings import (
     read_query,
     texts,
 )
-from slotel.config.foreign.ratios import ratio
 from slotel.config.monitoring import RESERVED_LABELS
 from slotel.config.slo import Alerting, Queries, SeverityAlerts, Slo
 
