@@ -22,6 +22,7 @@ _CALLS: Final = f"{names.SPAN_CALLS}_total"
 _ENTRY: Final = 'span_kind=~"SPAN_KIND_SERVER|SPAN_KIND_CONSUMER"'
 _EXCLUDED: Final = 'http_response_status_code!="499",http_route!~"/health|/healthz|/livez|/readyz|/metrics"'
 _FAILED: Final = 'status_code="STATUS_CODE_ERROR"'
+_FAULTY: Final = 'status_code!="STATUS_CODE_ERROR",http_response_status_code=~"5.."'
 
 
 @click.command()
@@ -75,15 +76,11 @@ class _Store:
         """
         if wanted:
             return wanted
-        asked = f"count by (service_name) (last_over_time({_CALLS}{{{_ENTRY}}}[{self._window}]))"
-        found = sorted({str(each["metric"].get("service_name", "")) for each in self._ask(asked)} - {""})
-        found = found or sorted(
-            {
-                str(each["metric"].get("job", ""))
-                for each in self._ask(f"count by (job) (last_over_time({HTTP}_count[{self._window}]))")
-            }
-            - {""}
-        )
+        found: list[str] = []
+        for label, series in (("service_name", f"{_CALLS}{{{_ENTRY}}}"), ("job", f"{HTTP}_count")):
+            if not found:
+                by_name = self._by(label, f"count by ({label}) (last_over_time({series}[{self._window}]))")
+                found = sorted(by_name.keys() - {""})
         if len(found) != 1:
             there = ", ".join(found) if found else "none"
             raise ValueError(f"--service: name one of the services; there are: {there}")
@@ -96,20 +93,17 @@ class _Store:
             ValueError: nothing is known of the service.
         """
         own = f"service_name={quote(service)},{_ENTRY},{_EXCLUDED}"
-        calls = self._by_route(f"{_CALLS}{{{own}}}")
+        calls = self._events(f"{_CALLS}{{{own}}}")
         if calls:
-            failed = f"{_CALLS}{{{own},{_FAILED}}}[{self._window}]"
-            others = 'status_code!="STATUS_CODE_ERROR",http_response_status_code=~"5.."'
-            faulty = f"{_CALLS}{{{own},{others}}}[{self._window}]"
-            bad = self._sum(f"sum by (http_route) (increase({failed}))")
-            more = self._sum(f"sum by (http_route) (increase({faulty}))")
+            bad = self._events(f"{_CALLS}{{{own},{_FAILED}}}")
+            more = self._events(f"{_CALLS}{{{own},{_FAULTY}}}")
             both = {route: bad.get(route, 0.0) + more.get(route, 0.0) for route in calls}
             return "slo_events", self._joined(calls, both, f"{names.SPAN_DURATION}_bucket{{{own}}}")
         own = f"job={quote(service)},{_EXCLUDED}"
-        calls = self._by_route(f"{HTTP}_count{{{own}}}")
+        calls = self._events(f"{HTTP}_count{{{own}}}")
         if not calls:
             raise ValueError(f"no entry spans and no HTTP requests of '{service}' in the last {self._window}")
-        bad = self._by_route(f'{HTTP}_count{{{own},http_response_status_code=~"5.."}}')
+        bad = self._events(f'{HTTP}_count{{{own},http_response_status_code=~"5.."}}')
         return "http_server", self._joined(calls, bad, f"{HTTP}_bucket{{{own}}}")
 
     def _joined(self, calls: Mapping[str, float], bad: Mapping[str, float], buckets: str) -> list[Route]:
@@ -125,13 +119,11 @@ class _Store:
             if events > 0
         ]
 
-    def _by_route(self, selector: str) -> dict[str, float]:
-        return self._sum(f"sum by (http_route) (increase({selector}[{self._window}]))")
+    def _events(self, selector: str) -> dict[str, float]:
+        return self._by("http_route", f"sum by (http_route) (increase({selector}[{self._window}]))")
 
-    def _sum(self, expr: str) -> dict[str, float]:
-        return {
-            str(each["metric"].get("http_route", "")): float(each["value"][1]) for each in self._ask(expr)
-        }
+    def _by(self, label: str, expr: str) -> dict[str, float]:
+        return {str(each["metric"].get(label, "")): float(each["value"][1]) for each in self._ask(expr)}
 
     def _ask(self, expr: str) -> list[dict[str, Any]]:
         return self._prometheus.query(expr, self._moment)

@@ -40,7 +40,10 @@ def files(service: Service) -> Mapping[str, str]:
             }
         ],
     }
-    sources = {"apiVersion": 1, "datasources": [_prometheus(service), _alertmanager()]}
+    alertmanager = _source(
+        "Alertmanager", "alertmanager", url=ALERTMANAGER, jsonData={"implementation": "prometheus"}
+    )
+    sources = {"apiVersion": 1, "datasources": [_prometheus(service), alertmanager]}
     sentry = {"apiVersion": 1, "datasources": [_sentry(service)]}
     return {
         DASHBOARDS: yaml_file(service, "Grafana's dashboards", providers),
@@ -66,37 +69,19 @@ def _prometheus(service: Service) -> dict[str, Any]:
         settings["exemplarTraceIdDestinations"] = [
             {"name": "trace_id", "url": trace, "urlDisplayLabel": "Trace in Sentry"}
         ]
-    return {
-        "name": "Prometheus (slotel)",
-        "uid": "slotel-prometheus",
-        "type": "prometheus",
-        "access": "proxy",
-        "url": PROMETHEUS,
-        "jsonData": settings,
-    }
-
-
-def _alertmanager() -> dict[str, Any]:
-    return {
-        "name": "Alertmanager (slotel)",
-        "uid": "slotel-alertmanager",
-        "type": "alertmanager",
-        "access": "proxy",
-        "url": ALERTMANAGER,
-        "jsonData": {"implementation": "prometheus"},
-    }
+    return _source("Prometheus", "prometheus", url=PROMETHEUS, jsonData=settings)
 
 
 def _sentry(service: Service) -> dict[str, Any]:
     address, organisation = sentry_place(service.monitoring.sentry_url)
-    return {
-        "name": "Sentry (slotel)",
-        "uid": "slotel-sentry",
-        "type": "grafana-sentry-datasource",
-        "access": "proxy",
-        "jsonData": {"url": address or "$SENTRY_URL", "orgSlug": organisation or "$SENTRY_ORG"},
-        "secureJsonData": {"authToken": "$SENTRY_AUTH_TOKEN"},
-    }
+    place = {"url": address or "$SENTRY_URL", "orgSlug": organisation or "$SENTRY_ORG"}
+    token = {"authToken": "$SENTRY_AUTH_TOKEN"}
+    return _source("Sentry", "grafana-sentry-datasource", jsonData=place, secureJsonData=token)
+
+
+def _source(name: str, kind: str, **more: Any) -> dict[str, Any]:
+    named = {"name": f"{name} (slotel)", "uid": f"slotel-{name.lower()}"}
+    return {**named, "type": kind, "access": "proxy", **more}
 
 
 def sentry_place(url: str) -> tuple[str, str]:

@@ -49,9 +49,9 @@ def show(found: Backtest, console: Console | None = None, most: int = _MOST) -> 
     if found.good is None:
         console.print("  no events: the store has no counters of this objective in this time")
         return
-    console.print(
-        f"  {found.good * 100:.6g} % good, the objective is {found.objective * 100:.10g} %{_left(found)}"
-    )
+    spare = found.remaining
+    left = "" if spare is None else f", {spare * 100:.3g} % of the budget left at the end"
+    console.print(f"  {found.good * 100:.6g} % good, the objective is {found.objective * 100:.10g} %{left}")
     if found.silent:
         console.print(f"  nothing was counted for {age(found.silent)}")
     for line in _timeline(found):
@@ -71,7 +71,12 @@ def _timeline(found: Backtest) -> list[Text]:
     """Return a line for each severity: where in the time an alert was firing."""
     lines = []
     length = max(found.end - found.begin, 1)
-    for name, events in _by_severity(found).items():
+    rows: dict[str, Sequence[Fired | Incident]] = {
+        "page": [each for each in found.fired if each.severity == "page"],
+        "ticket": [each for each in found.fired if each.severity != "page"],
+        "missed": found.missed,
+    }
+    for name, events in rows.items():
         cells = [" "] * WIDTH
         for each in events:
             first = int((each.begin - found.begin) * WIDTH / length)
@@ -111,20 +116,6 @@ def _alternatives(found: Backtest) -> Table:
 
 def _in(group: str) -> str:
     return f" ({group})" if group else ""
-
-
-def _left(found: Backtest) -> str:
-    """Return the end of the sentence on the objective: what was left of its budget."""
-    return "" if found.remaining is None else f", {found.remaining * 100:.3g} % of the budget left at the end"
-
-
-def _by_severity(found: Backtest) -> dict[str, Sequence[Fired | Incident]]:
-    """Return the rows of a timeline: what fired by severity, and what was missed."""
-    return {
-        "page": [each for each in found.fired if each.severity == "page"],
-        "ticket": [each for each in found.fired if each.severity != "page"],
-        "missed": found.missed,
-    }
 
 
 def _moment(seconds: float) -> str:

@@ -42,7 +42,9 @@ class PrometheusApi:
     def query(self, expr: str, at: float | None = None) -> list[dict[str, Any]]:
         """Return the samples of an expression."""
         moment = {"time": f"{at:.3f}"} if at is not None else {}
-        return _vector(self.get("query", {"query": expr, **moment}))
+        data = self.get("query", {"query": expr, **moment})
+        found = data.get("result", [])
+        return [{"metric": {}, "value": found}] if data.get("resultType") == "scalar" else list(found)
 
     def range(
         self, expr: str, start: int, length: int, step: int
@@ -75,12 +77,13 @@ class PrometheusApi:
         Raises:
             PrometheusError: there is none.
         """
-        body = urllib.parse.urlencode(parameters).encode()
-        is_query = path.startswith("query")
-        address = f"{self._url}/api/v1/{path}"
-        if not is_query and body:
-            address += f"?{body.decode()}"
-        request = urllib.request.Request(address, body if is_query else None, self._headers)  # noqa: S310 the scheme is checked
+        asked = urllib.parse.urlencode(parameters)
+        address, body = f"{self._url}/api/v1/{path}", None
+        if path.startswith("query"):
+            body = asked.encode()
+        elif asked:
+            address += f"?{asked}"
+        request = urllib.request.Request(address, body, self._headers)  # noqa: S310 the scheme is checked
         try:
             with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:  # noqa: S310
                 document = json.loads(answer.read(MAX_BYTES))
@@ -94,13 +97,6 @@ class PrometheusApi:
                 f"{self._url} is not Prometheus' HTTP API: its answer has no status 'success'"
             )
         return document.get("data") or {}
-
-
-def _vector(data: Mapping[str, Any]) -> list[dict[str, Any]]:
-    found = data.get("result", [])
-    if data.get("resultType") == "scalar":
-        return [{"metric": {}, "value": found}]
-    return list(found)
 
 
 def _said(error: urllib.error.HTTPError) -> str:

@@ -92,7 +92,13 @@ def to_json(board: Board) -> str:
     for link in board.links:
         built.link(link)
     for row in board.rows:
-        _add_row(built, row)
+        heading = dashboard.Row(row.title).collapsed(row.collapsed)
+        within, below = (row.panels, ()) if row.collapsed else ((), row.panels)
+        for panel in within:
+            heading.with_panel(panel)
+        built.with_row(heading)
+        for panel in below:
+            built.with_panel(panel)
     model = built.build()
     for index, panel in enumerate(_every_panel(model.panels or []), start=1):
         panel.id_val = index
@@ -104,16 +110,6 @@ def _carried(board: Board, uid: str) -> Mapping[str, str]:
     if uid != names.DASHBOARD_SLO_LIST:
         return board.carried
     return {there: here for there, here in board.carried.items() if there != "service"}
-
-
-def _add_row(built: Any, row: Row) -> None:
-    heading = dashboard.Row(row.title).collapsed(row.collapsed)
-    if row.collapsed:
-        for panel in row.panels:
-            heading.with_panel(panel)
-    built.with_row(heading)
-    for panel in () if row.collapsed else row.panels:
-        built.with_panel(panel)
 
 
 def _every_panel(panels: Sequence[Any]) -> Iterator[Any]:
@@ -131,7 +127,6 @@ def choice(
     *,
     description: str,
     every: str | None = None,
-    multi: bool = False,
     hidden: bool = False,
     regex: str = "",
 ) -> Any:
@@ -142,9 +137,9 @@ def choice(
         label: in front of the variable's list.
         description: shown next to the label.
         query: `label_values(…)` or `query_result(…)` of Grafana's Prometheus data source.
-        multi: several values may be chosen; in a query they are a regular expression.
         hidden: it is not shown; its first value, or all, are chosen.
-        every: offers "All" and stands for it; '' for all listed values; None offers no "All".
+        every: several values may be chosen, a regular expression in queries, or "All", for which it stands; '' for all
+            listed values. None: one value is chosen.
         regex: picks the value out of each line of a `query_result`.
     """
     variable = (
@@ -156,7 +151,7 @@ def choice(
         .definition(query)
         .refresh(d.VariableRefresh.ON_TIME_RANGE_CHANGED)
         .sort(d.VariableSort.ALPHABETICAL_ASC)
-        .multi(multi)
+        .multi(every is not None)
         .include_all(every is not None)
     )
     if every:
@@ -182,7 +177,6 @@ def environments(metric: str) -> Any:
         f"label_values({metric}, environment)",
         description="Label `environment` of the series: set it at scrape time or by `monitoring.match`.",
         every=ANY,
-        multi=True,
     )
 
 
@@ -193,16 +187,10 @@ def tags() -> Any:
 
 
 def options(name: str, label: str, values: Sequence[str], chosen: str, description: str) -> Any:
-    """Return a variable with fixed values, in their order.
-
-    Args:
-        chosen: the one of them that is taken first.
-    """
+    """Return a variable with fixed values, in their order, of which one is chosen first."""
+    listed = [d.VariableOption(selected=value == chosen, text=value, value=value) for value in values]
     variable = dashboard.CustomVariable(name).label(label).description(description).values(",".join(values))
-    variable.options(
-        [d.VariableOption(selected=value == chosen, text=value, value=value) for value in values]
-    )
-    return variable.current(d.VariableOption(selected=True, text=chosen, value=chosen))
+    return variable.options(listed).current(d.VariableOption(selected=True, text=chosen, value=chosen))
 
 
 def ratio_decimals(service: Service) -> int:

@@ -26,11 +26,11 @@ def board(_: Service) -> Board:
         uid=names.DASHBOARD_PIPELINE,
         description="Whether what the other dashboards show is whole: every drop has a reason, every queue a length.",
         variables=(
-            choice("job", "Job", f"label_values({build}, job)", description="Scrape job.", every=ANY, multi=True),
+            choice("job", "Job", f"label_values({build}, job)", description="Scrape job.", every=ANY),
             choice("instance", "Instance", f'label_values({build}{{job=~"$job"}}, instance)',
-                   description="Scraped instance of a service under slotel.", every=ANY, multi=True),
+                   description="Scraped instance of a service under slotel.", every=ANY),
             choice("collector", "Collector", f"label_values({ANY_COLLECTOR}, instance)",
-                   description="Scraped instance of the OpenTelemetry Collector.", every=ANY, multi=True),
+                   description="Scraped instance of the OpenTelemetry Collector.", every=ANY),
         ),
         rows=(
             Row("slotel, in the services", _stats()),

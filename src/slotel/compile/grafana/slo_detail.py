@@ -70,7 +70,7 @@ def board(service: Service) -> Board:
             choice("slo", "SLO", f"label_values({at.OBJECTIVE}{{{OF_SERVICE}}}, sloth_slo)",
                    description="The objective."),
             choice("group", "Group", f"label_values({at.REMAINING}{{{OBJECTIVE}}}, {at.LABEL_GROUP})",
-                   description="Groups that the objective tells apart, as clusters.", every=ANY, multi=True),
+                   description="Groups that the objective tells apart, as clusters.", every=ANY),
             options("window", "Window", _windows(service), "1h",
                     "Over how long the present error rate is taken; the limit alert uses ERROR_BUDGET_WINDOW."),
             choice("days", "", f"query_result(max({at.PERIOD_DAYS}{{{OBJECTIVE}}}) or vector(30))", regex="/ ([0-9]+)/",

@@ -86,7 +86,6 @@ def board(service: Service) -> Board:
                 f'label_values({at.OBJECTIVE}{{environment=~"$environment"}}, sloth_service)',
                 description="Service of the objectives.",
                 every=ANY,
-                multi=True,
             ),
             choice(
                 "one_service",
