@@ -77,8 +77,6 @@ def plan(environment: Environment, *, everything: bool = False) -> Plan:
     """Return what to install: the instrumentations of installed libraries and of the standard library."""
     wanted, reasons, left_out = [], {}, {}
     for each in tested_set():
-        if not each.libraries:
-            continue
         there = [
             library
             for library in each.libraries
@@ -90,10 +88,10 @@ def plan(environment: Environment, *, everything: bool = False) -> Plan:
             left_out[each.short] = LEFT_OUT[each.short]
             continue
         wanted.append(each)
-        library = bare_name(there[0])
+        name = bare_name(there[0])
         is_standard = there[0] == ALWAYS
         reasons[each.short] = (
-            "the standard library" if is_standard else f"{library} {environment.packages[library]}"
+            "the standard library" if is_standard else f"{name} {environment.packages[name]}"
         )
     core = [each for each in tested_set() if not each.libraries and each.package in environment.packages]
     missing = tuple(
@@ -133,12 +131,12 @@ def install_command(environment: Environment, packages: Sequence[Tested]) -> lis
 
 def verify(environment: Environment, wanted: Iterable[Tested]) -> tuple[list[str], list[str]]:
     """Return the problems after an installation, and the instrumentations that will be skipped."""
-    after = look(environment.python)
-    wrong = []
-    for each in wanted:
-        found = after.packages.get(each.package)
-        if found != each.version:
-            wrong.append(f"{each.pinned} is not installed (found: {found or 'nothing'})")
+    after = look(environment.python).packages
+    wrong = [
+        f"{each.pinned} is not installed (found: {after.get(each.package) or 'nothing'})"
+        for each in wanted
+        if after.get(each.package) != each.version
+    ]
     answer = json.loads(_run_python(environment.python, _VERIFY).strip().splitlines()[-1])
     names = {each.short for each in wanted}
     wrong += [f"{name} cannot be loaded: {why}" for name, why in answer["broken"].items() if name in names]
@@ -149,8 +147,7 @@ def verify(environment: Environment, wanted: Iterable[Tested]) -> tuple[list[str
 def default_python(environ: Mapping[str, str]) -> str:
     """Return the interpreter of the active virtual environment; else the one that runs slotel."""
     folder = environ.get("VIRTUAL_ENV", "")
-    name = Path("Scripts/python.exe") if os.name == "nt" else Path("bin/python")
-    active = Path(folder) / name
+    active = Path(folder) / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     return str(active) if folder and active.exists() else sys.executable
 
 
@@ -232,17 +229,15 @@ def _install(environment: Environment, planned: Plan, *, dry: bool) -> int:
 
 def _show(environment: Environment, planned: Plan) -> None:
     _say(f"{environment.python} (Python {environment.version})")
-    missing = {each.package for each in planned.missing}
     for each in planned.missing:
         if not each.libraries:
-            _say(
-                f"  {each.package}: {environment.packages[each.package]} → {each.version}, the tested version"
-            )
+            now = environment.packages[each.package]
+            _say(f"  {each.package}: {now} → {each.version}, the tested version")
     for each in planned.wanted:
-        now = environment.packages.get(each.package)
-        state = (
-            "installed" if each.package not in missing else f"{now} → {each.version}" if now else "to install"
-        )
+        state = "installed"
+        if each in planned.missing:
+            found = environment.packages.get(each.package)
+            state = f"{found} → {each.version}" if found else "to install"
         _say(f"  {each.short:22} {state:18} for {planned.reasons[each.short]}")
     for name, why in planned.left_out.items():
         _say(f"  {name:22} {'left out':18} {why}")

@@ -124,9 +124,7 @@ class _Reader:
             query = self._query(indicator["thresholdMetric"], place)
             return _threshold(query, item, steps, place), slices or _INSTANT
         if "op" in item or "value" in item:
-            self._findings.ignore(
-                self._service, self._part, steps, "op and value are of a thresholdMetric: without effect"
-            )
+            self._ignore(steps, "op and value are of a thresholdMetric: without effect")
         metric, at = mapping(indicator.get("ratioMetric"), (*at, "ratioMetric")), (*at, "ratioMetric")
         if not metric:
             raise RefusedError(at, "expected ratioMetric or thresholdMetric")
@@ -158,13 +156,12 @@ class _Reader:
         query = self._query(metric, place)
         tree = read_query(parse, query, place)
         if not promql.has_window(tree):
-            by_name = not is_counter and _are_counters(tree)
-            query = _over_window(tree, query, is_counter or by_name)
-            why = ", for its name is a counter's (without `counter: true`)" if by_name else ""
-            self._findings.ignore(
-                self._service, self._part, place, f"counted over the windows of the rules{why}: {query}"
-            )
+            query, why = _over_window(tree, query, is_counter)
+            self._ignore(place, f"counted over the windows of the rules{why}: {query}")
         return read_query(count, query, place, is_total=is_total)
+
+    def _ignore(self, steps: Steps, reason: str) -> None:
+        self._findings.ignore(self._service, self._part, steps, reason)
 
     def _query(self, metric: Any, place: Steps) -> str:
         source = mapping(mapping(metric, place).get("metricSource"), (*place, "metricSource"))
@@ -203,7 +200,7 @@ class _Reader:
             for condition in mapping_or_empty(mapping_or_empty(found).get("spec")).get("conditions") or []:
                 named = mapping_or_empty(condition).get("conditionRef")
                 read = self._named("AlertCondition", named, at).node if named is not None else condition
-                self._findings.ignore(self._service, self._part, at, _not_compiled(read))
+                self._ignore(at, _not_compiled(read))
 
     def _named(self, kind: str, name: Any, at: Steps) -> Part:
         for part in self._parts:
@@ -237,23 +234,19 @@ def _labels(part: Any) -> dict[str, str]:
     }
 
 
-def _over_window(tree: Any, query: str, is_counter: bool) -> str:
-    """Return a query of numbers at an instant as one of numbers in a window."""
-    ranges = any(promql.kind_of(each) == "MatrixSelector" for each in promql.walk(tree))
-    if is_counter or ranges:
-        return promql.render(tree, over_window=True, of_counters=is_counter and not ranges)
+def _over_window(tree: Any, query: str, is_counter: bool) -> tuple[str, str]:
+    """Return a query of numbers at an instant as one of numbers in a window, and why it is taken as one of counters."""
+    nodes = list(promql.walk(tree))
+    if any(promql.kind_of(each) == "MatrixSelector" for each in nodes):
+        return promql.render(tree, over_window=True), ""
+    metrics = [promql.metric(each) for each in nodes if promql.kind_of(each) == "VectorSelector"]
+    by_name = not is_counter and metrics and all(each.endswith(_COUNTERS) for each in metrics)
+    if is_counter or by_name:
+        why = ", for its name is a counter's (without `counter: true`)" if by_name else ""
+        return promql.render(tree, over_window=True, of_counters=True), why
     if promql.labels_of(tree) is None:
         query = f"sum ({query})"
-    return f"sum_over_time(({query})[{promql.WINDOW}:30s])"
-
-
-def _are_counters(tree: Any) -> bool:
-    """Whether a query reads counters at an instant: their sums are no number of events."""
-    kinds = [promql.kind_of(each) for each in promql.walk(tree)]
-    selectors = [each for each in promql.walk(tree) if promql.kind_of(each) == "VectorSelector"]
-    if "MatrixSelector" in kinds or not selectors:
-        return False
-    return all(promql.metric(each).endswith(_COUNTERS) for each in selectors)
+    return f"sum_over_time(({query})[{promql.WINDOW}:30s])", ""
 
 
 def _threshold(query: str, item: Mapping[str, Any], steps: Steps, place: Steps) -> Queries:

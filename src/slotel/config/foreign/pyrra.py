@@ -64,12 +64,9 @@ def _slo(part: Part, service: str, findings: Findings) -> Slo:
     alerting = mapping(spec.get("alerting"), ("spec", "alerting"))
     for key, value in alerting.items():
         if key not in _ALERTING and not (key == "absent" and value is True):
-            reason = (
-                "no effect: SLIMetricAbsent tells that nothing is measured"
-                if "absent" in key
-                else "no effect"
-            )
-            findings.ignore(service, part, ("spec", "alerting", key), reason)
+            instead = ": SLIMetricAbsent tells that nothing is measured" if "absent" in key else ""
+            findings.ignore(service, part, ("spec", "alerting", key), f"no effect{instead}")
+    severity = SeverityAlerts(bool(alerting.get("disabled", False)) or alerting.get("burnrates") is False)
     indicator = mapping(spec.get("indicator"), ("spec", "indicator"))
     return Slo(
         name=metadata["name"],
@@ -83,7 +80,7 @@ def _slo(part: Part, service: str, findings: Findings) -> Slo:
             for key, value in texts(labels, ("metadata", "labels")).items()
             if key not in RESERVED_LABELS
         },
-        alerting=_alerting(alerting),
+        alerting=Alerting(str(alerting.get("name") or ""), page=severity, ticket=severity),
     )
 
 
@@ -102,15 +99,14 @@ def _queries(indicator: Mapping[str, Any], steps: Steps) -> Queries:
 def _ratio(part: Mapping[str, Any], at: Steps) -> tuple[Count, Count]:
     known(part, ("errors", "total", "grouping"), at)
     bad = _summed("increase", part, "errors", at)
-    total = _summed("increase", part, "total", at)
-    return _read(bad, at), _read(total, at, is_total=True)
+    return _counted(bad, _summed("increase", part, "total", at), at)
 
 
 def _latency(part: Mapping[str, Any], at: Steps) -> tuple[Count, Count]:
     known(part, ("success", "total", "grouping"), at)
     good = _summed("increase", part, "success", at)
     total = _summed("increase", part, "total", at)
-    return _read(f"{total} - {good}", at), _read(total, at, is_total=True)
+    return _counted(f"{total} - {good}", total, at)
 
 
 def _bool_gauge(part: Mapping[str, Any], at: Steps) -> tuple[Count, Count]:
@@ -118,7 +114,7 @@ def _bool_gauge(part: Mapping[str, Any], at: Steps) -> tuple[Count, Count]:
     whole = {"metric": part, "grouping": part.get("grouping")}
     total = _summed("count_over_time", whole, "metric", at)
     good = _summed("sum_over_time", whole, "metric", at)
-    return _read(f"{total} - {good}", at), _read(total, at, is_total=True)
+    return _counted(f"{total} - {good}", total, at)
 
 
 def _native(part: Mapping[str, Any], at: Steps) -> tuple[Count, Count]:
@@ -149,13 +145,5 @@ def _summed(function: str, part: Mapping[str, Any], name: str, at: Steps) -> str
     return f"sum{by} ({function}({promql.selector(tree)}[{promql.WINDOW}]))"
 
 
-def _read(query: str, at: Steps, *, is_total: bool = False) -> Count:
-    found: Count = read_query(count, query, at, is_total=is_total)
-    return found
-
-
-def _alerting(found: Mapping[str, Any]) -> Alerting:
-    silent = bool(found.get("disabled", False)) or found.get("burnrates") is False
-    disabled = SeverityAlerts(is_disabled=True)
-    name = str(found.get("name") or "")
-    return Alerting(name, page=disabled, ticket=disabled) if silent else Alerting(name)
+def _counted(bad: str, total: str, at: Steps) -> tuple[Count, Count]:
+    return read_query(count, bad, at), read_query(count, total, at, is_total=True)
