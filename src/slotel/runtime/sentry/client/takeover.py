@@ -84,7 +84,7 @@ class ClientTakeover:
         with without_django(), self._expecting():
             sentry_sdk.init(dsn=dsn, **options)
             import_readers()
-        return self._tie(sentry_sdk.get_client(), read_dsn(dsn))
+        return self._tie(sentry_sdk.get_client())
 
     def adopt(self, client: Any) -> SentryConnection:
         """Take over a client that the app has set up before slotel started, or without `sentry_sdk.init`."""
@@ -103,7 +103,7 @@ class ClientTakeover:
             "that cost",
             ignored,
         )
-        return self._tie(client, read_dsn(client.dsn))
+        return self._tie(client)
 
     def watch(self) -> None:
         """Take over each client that the app sets up from now on."""
@@ -185,22 +185,22 @@ class ClientTakeover:
                     self._connection.destination,
                 )
             return
-        destination = read_dsn(client.dsn)
         LOG.info(
             "the app calls sentry_sdk.init: from now on errors and traces go to its %s with its options; slotel adds "
             "tags and trace ids to its events, and sends the traces%s",
-            destination,
+            read_dsn(client.dsn),
             ignored,
         )
         if former is not client and former.dsn:
             self._trail.replaced(former)
-        self._connected(self._tie(client, destination))
+        self._connected(self._tie(client))
 
     # -- the ties --------------------------------------------------------------------------------------------
 
-    def _tie(self, client: Any, destination: Destination) -> SentryConnection:
+    def _tie(self, client: Any) -> SentryConnection:
         from slotel.runtime.sentry.client.client import SentryConnection
 
+        destination = read_dsn(client.dsn)
         if not self._is_tied:
             self._is_tied = True
             put_processor_first(self._trail)

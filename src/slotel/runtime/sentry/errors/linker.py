@@ -129,11 +129,7 @@ class ErrorEventLinker(Sink):
             self._begin_session(span, forked)
 
     def count_sessions(self, client: Any) -> None:
-        """Count a session for each request from now on, if the client has `auto_session_tracking`.
-
-        Plain sentry-sdk counts sessions in the middlewares of frameworks that slotel leaves out, and marks a session as
-        errored or crashed when it captures an event.
-        """
+        """Count sessions of requests, if the client wants it: sentry-sdk does in middlewares that slotel leaves out."""
         wanted = client.options.get("auto_session_tracking")
         self._session_frameworks = frozenset(getattr(client, "integrations", ()) if wanted else ()) & SET_UP
 
@@ -254,7 +250,7 @@ class ErrorEventLinker(Sink):
                 name, source = by_style or (name, source)
             given = name_given_to_event()
             event["transaction"] = str(name) if given is None else given
-            event["transaction_info"] = {"source": str(source or _source(local_root.span))}
+            event["transaction_info"] = {"source": str(source or _source(root))}
         if local_root is not None:
             attributes = {**of_root, **attributes}
             custom.update(local_root.tags)
