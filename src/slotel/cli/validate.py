@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Final, NamedTuple
+from typing import Final
 
 import click
 
@@ -31,7 +31,7 @@ _PLACE: Final = re.compile(r"(\S+?):(\d+)\b")
 )
 def command(configs: tuple[str, ...], as_json: bool, form: str) -> None:
     """Check slotel.yaml and the environment: each fault with its line, its place and what was expected."""
-    found = [_findings(reading) for reading in load_all(configs)]
+    found = [_checked(reading) for reading in load_all(configs)]
     if form == "github":
         for each in found:
             _annotate(each)
@@ -52,24 +52,20 @@ def command(configs: tuple[str, ...], as_json: bool, form: str) -> None:
         raise SystemExit(1)
 
 
-class _Findings(NamedTuple):
-    service: Service
-    problems: tuple[Problem, ...]
-    notes: list[str]
-
-
-def _findings(reading: Reading) -> _Findings:
+def _checked(reading: Reading) -> Reading:
+    """Return the reading with all that is shown of it, without secrets."""
     service = reading.service
     problems = (*reading.problems, *unnamed(reading)) or _uncompilable(service)
     # defaults that replace a wrong part are not reported
+    notes = () if problems else (*reading.notes, *warnings(service))
     problems = tuple(
         each._replace(place=without_secrets(each.place), expectation=without_secrets(each.expectation))
         for each in problems
     )
-    return _Findings(service, problems, [] if problems else [*reading.notes, *warnings(service)])
+    return Reading(service, problems, notes)
 
 
-def _show(found: _Findings) -> None:
+def _show(found: Reading) -> None:
     complain(found.problems)
     for note in found.notes:
         inform(note)
@@ -79,7 +75,7 @@ def _show(found: _Findings) -> None:
         click.echo(without_secrets(f"{found.service.name}: {objectives}"))
 
 
-def _annotate(found: _Findings) -> None:
+def _annotate(found: Reading) -> None:
     """Write workflow commands, which GitHub shows as annotations of the file that is named."""
     for problem in found.problems:
         match = _PLACE.match(problem.place)

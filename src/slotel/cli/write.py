@@ -53,12 +53,9 @@ def write_generated(
 
 def _reason_to_keep(path: Path, service: str, text: str, entry: Mapping[str, str] | None) -> str:
     """Return why a file that is there is not replaced; empty if it may be."""
-    try:
-        current = path.read_bytes()
-    except OSError:
-        return ""  # it is not there, or writing will say what is wrong
-    if current == text.encode():
-        return ""
+    current = _content(path)
+    if current is None or current == text.encode():
+        return ""  # if it cannot be read, writing will say what is wrong
     if entry is None:
         return "slotel did not write it"
     if entry.get("sha256") != _hash(current):
@@ -107,15 +104,14 @@ def write_all(directory: Path, files: Mapping[str, str]) -> None:
 
 def differing(directory: Path, files: Mapping[str, str]) -> list[str]:
     """Return the paths whose file is missing or has other content."""
-    stale = []
-    for name, content in files.items():
-        try:
-            current: bytes | None = (directory / name).read_bytes()
-        except OSError:
-            current = None
-        if current != content.encode():
-            stale.append(name)
-    return stale
+    return [name for name, content in files.items() if _content(directory / name) != content.encode()]
+
+
+def _content(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return None
 
 
 def _swap(paths: list[Path]) -> None:

@@ -71,10 +71,9 @@ def read_text(source: str) -> str:
 
 def reason(error: Exception) -> str:
     """Return in words why a file could not be read."""
-    if isinstance(error, FileNotFoundError):
-        return "there is no such file"
-    if isinstance(error, IsADirectoryError):
-        return "expected a file, this is a directory"
-    if isinstance(error, PermissionError):
-        return "the file may not be read by this user"
-    return (error.strerror if isinstance(error, OSError) else "") or str(error)
+    told: dict[type[Exception], str] = {
+        FileNotFoundError: "there is no such file",
+        IsADirectoryError: "expected a file, this is a directory",
+        PermissionError: "the file may not be read by this user",
+    }
+    return told.get(type(error)) or (error.strerror if isinstance(error, OSError) else "") or str(error)

@@ -55,7 +55,10 @@ def parse_limit(text: object) -> Fraction:
     limit = parse_ratio(text)
     spelled = bool(re.search(r"[%/]|ppm", written))
     if limit >= 1 and not spelled:
-        raise ValueError(_meant_percent(written, limit))
+        percent = limit < 100  # noqa: PLR2004 a percentage without its sign
+        meant = f"write '{written}%' for a {written} % error limit"
+        below = "an error limit is a ratio below 1: write for example '5%' or '0.05'"
+        raise ValueError(f"{written!r}: {meant if percent else below}")
     if not 0 < limit < 1:
         raise ValueError(f"{written!r}: an error limit is above 0 and below 100%: write for example '5%'")
     if limit < _LEAST:
@@ -91,12 +94,6 @@ def parse_objective(text: object) -> Fraction:
             f"{written!r}: an objective leaves room for one in 10^12: write for example '99.999%'"
         )
     return objective
-
-
-def _meant_percent(written: str, limit: Fraction) -> str:
-    if limit < 100:  # noqa: PLR2004 a percentage without its sign
-        return f"{written!r}: write '{written}%' for a {written} % error limit"
-    return f"{written!r}: an error limit is a ratio below 1: write for example '5%' or '0.05'"
 
 
 def _percent(ratio: Fraction) -> str:

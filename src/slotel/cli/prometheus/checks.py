@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, Final
 
 from slotel.cli.prometheus.api import PrometheusApi, PrometheusError
@@ -18,7 +19,7 @@ from slotel.config.service import Service
 from slotel.config.slo import DAY, Slo
 from slotel.runtime.finding import Finding
 
-_SUBJECT: Final = "prometheus"
+_finding: Final = partial(Finding, "prometheus")
 _DEFAULT_RETENTION: Final = 15 * DAY
 """Source: Prometheus' documentation, `storage.tsdb.retention.time`."""
 _PLACES: Final = ("cluster", "environment", "namespace")
@@ -38,7 +39,7 @@ def check_prometheus(service: Service, url: str, headers: Sequence[str] = ()) ->
         prometheus = PrometheusApi(url, headers)
         prometheus.query("vector(1)")
     except PrometheusError as error:
-        yield Finding(_SUBJECT, "fail", f"no answer to a query: {error}", "check the address", "SLO162")
+        yield _finding("fail", f"no answer to a query: {error}", "check the address", "SLO162")
         return
     yield from _rules(service, prometheus)
     for slo in service.slos:
@@ -50,7 +51,7 @@ def _rules(service: Service, prometheus: PrometheusApi) -> Iterator[Finding]:
     try:
         loaded = prometheus.get("rules", {}).get("groups", [])
     except PrometheusError:
-        yield Finding(_SUBJECT, "info", "it does not list rules: whether they are loaded cannot be told")
+        yield _finding("info", "it does not list rules: whether they are loaded cannot be told")
         return
     for group in groups(service):
         found = [each for each in loaded if each.get("name") == group.name]
@@ -66,37 +67,35 @@ def _beside_sloth(service: Service, loaded: Sequence[Mapping[str, Any]]) -> Iter
         if (service.name, slo.name) in sloths:
             text = f"'{slo.name}': Sloth's rules for it are loaded, too: they fail, and write into the period's records"
             fix = "unload Sloth's, or give one of the two another name of the service while you compare"
-            yield Finding(_SUBJECT, "fail", text, fix, "SLO164")
+            yield _finding("fail", text, fix, "SLO164")
 
 
 def _group(group: Group, found: Sequence[Mapping[str, Any]], prometheus: PrometheusApi) -> Iterator[Finding]:
     fix = "run slotel generate, add prometheus/rules.yaml to rule_files, reload Prometheus"
     if not found:
-        yield Finding(_SUBJECT, "fail", f"the rule group '{group.name}' is not loaded", fix, "SLO163")
+        yield _finding("fail", f"the rule group '{group.name}' is not loaded", fix, "SLO163")
         return
     if len(found) > 1:
         text = f"the rule group '{group.name}' is loaded {len(found)} times"
-        yield Finding(_SUBJECT, "fail", text, "load it from one file", "SLO164")
+        yield _finding("fail", text, "load it from one file", "SLO164")
     loaded: Sequence[Mapping[str, Any]] = found[0].get("rules", [])
     differs = _difference(group, loaded, prometheus)
     if differs:
         text = f"the rule group '{group.name}' is of another configuration: {differs}"
-        yield Finding(_SUBJECT, "warn", text, fix, "SLO163")
+        yield _finding("warn", text, fix, "SLO163")
     failing = [rule for rule in loaded if rule.get("health") == "err"]
     for rule in failing[:3]:
         text = f"rule '{rule.get('name')}' fails: {rule.get('lastError', '')}"
-        yield Finding(_SUBJECT, "fail", text, "load each service's rules once", "SLO164")
+        yield _finding("fail", text, "load each service's rules once", "SLO164")
     interval, taken = float(found[0].get("interval") or 0), float(found[0].get("evaluationTime") or 0)
     if interval > at.PERIOD_INTERVAL:
         text = f"the rule group '{group.name}' is evaluated every {interval:g} s, not {group.interval}"
-        yield Finding(
-            _SUBJECT, "warn", text, "evaluate it at least every 2m: load the file as it is", "SLO164"
-        )
+        yield _finding("warn", text, "evaluate it at least every 2m: load the file as it is", "SLO164")
     if interval and taken > interval:
         text = f"the rule group '{group.name}' takes {taken:.3g} s, longer than its interval"
-        yield Finding(_SUBJECT, "warn", text, "give Prometheus more CPU", "SLO164")
+        yield _finding("warn", text, "give Prometheus more CPU", "SLO164")
     if not differs and not failing:
-        yield Finding(_SUBJECT, "ok", f"rule group '{group.name}': {len(group.rules)} rules, none fails")
+        yield _finding("ok", f"rule group '{group.name}': {len(group.rules)} rules, none fails")
 
 
 def _difference(group: Group, loaded: Sequence[Mapping[str, Any]], prometheus: PrometheusApi) -> str:
@@ -124,7 +123,7 @@ def _series(service: Service, slo: Slo, prometheus: PrometheusApi) -> Iterator[F
     try:
         present = prometheus.query(f"count({found.present})")
     except PrometheusError as error:
-        yield Finding(_SUBJECT, "fail", f"'{slo.name}': {error}", "see the query", "SLO165")
+        yield _finding("fail", f"'{slo.name}': {error}", "see the query", "SLO165")
         return
     if not present:
         text = f"'{slo.name}': no series {found.present}"
@@ -140,15 +139,15 @@ def _series(service: Service, slo: Slo, prometheus: PrometheusApi) -> Iterator[F
         elif other:
             text += f", but there is {other}: names of OTLP are translated otherwise"
             fix = "set otlp: {translation_strategy: UnderscoreEscapingWithSuffixes} in Prometheus' configuration"
-        yield Finding(_SUBJECT, "warn", text, fix, "SLO165")
+        yield _finding("warn", text, fix, "SLO165")
         return
     missing = [operand for operand in found.operands if not prometheus.query(f"count({operand})")]
     for operand in missing:
         edges = _edges(operand, prometheus)
         fix = f"take one of the edges {edges}" if edges else "check the query"
-        yield Finding(_SUBJECT, "fail", f"'{slo.name}': no series {operand}", fix, "SLO166")
+        yield _finding("fail", f"'{slo.name}': no series {operand}", fix, "SLO166")
     if not missing:
-        yield Finding(_SUBJECT, "ok", f"'{slo.name}': its series are there")
+        yield _finding("ok", f"'{slo.name}': its series are there")
     yield from _several(service, slo, found, prometheus)
     yield from _twice(service, slo, found, prometheus)
     yield from _scrapes(service, slo, found, prometheus)
@@ -177,7 +176,7 @@ def _several(service: Service, slo: Slo, found: Counts, prometheus: PrometheusAp
         if len(values) > 1 and label not in service.monitoring.match:
             text = f"'{slo.name}': events of {len(values)} values of {label} ({', '.join(values[:5])}) share one budget"
             fix = f"if these are several services: monitoring: {{match: {{{label}: {values[0]}}}}}, one file for each"
-            yield Finding(_SUBJECT, "info", text, fix)
+            yield _finding("info", text, fix)
 
 
 def _twice(service: Service, slo: Slo, found: Counts, prometheus: PrometheusApi) -> Iterator[Finding]:
@@ -189,12 +188,12 @@ def _twice(service: Service, slo: Slo, found: Counts, prometheus: PrometheusApi)
                 f"'{slo.name}': each event counts {times:g} times: its series are there once for each {label}"
             )
             fix = "federate or write them from one replica, or deduplicate them (Thanos, the HA tracker of Mimir)"
-            yield Finding(_SUBJECT, "warn", text, fix, "SLO161")
+            yield _finding("warn", text, fix, "SLO161")
     records = _value(prometheus, f"count({at.recorded(at.BUDGET, service, slo)})")
     if records > 1:
         text = f"'{slo.name}': {records:g} series of {at.BUDGET}: records of the same rules elsewhere are in this store"
         fix = "where the rules are evaluated, take no series slo:… of another Prometheus, by federation or remote write"
-        yield Finding(_SUBJECT, "fail", text, fix, "SLO161")
+        yield _finding("fail", text, fix, "SLO161")
 
 
 def _translated(selector: str, prometheus: PrometheusApi) -> str:
@@ -219,11 +218,8 @@ def _edges(operand: str, prometheus: PrometheusApi) -> str:
     metric = operand.partition("{")[0]
     if not metric.endswith("_bucket"):
         return ""
-    found = {str(each["metric"].get("le", "")) for each in prometheus.query(f"group by (le) ({metric})")} - {
-        "",
-        "+Inf",
-    }
-    return ", ".join(sorted(found, key=float)[:20])
+    edges = (str(each["metric"].get("le", "")) for each in prometheus.query(f"group by (le) ({metric})"))
+    return ", ".join(sorted({*edges} - {"", "+Inf"}, key=float)[:20])
 
 
 def _scrapes(service: Service, slo: Slo, found: Counts, prometheus: PrometheusApi) -> Iterator[Finding]:
@@ -240,7 +236,7 @@ def _scrapes(service: Service, slo: Slo, found: Counts, prometheus: PrometheusAp
         written = format_duration(round(every))
         shortest = format_duration(at.base(service))
         text = f"'{slo.name}': scraped every {written} or so, the shortest window is {shortest}"
-        yield Finding(_SUBJECT, "warn", text, f"set monitoring.scrape_interval: {written}", "SLO169")
+        yield _finding("warn", text, f"set monitoring.scrape_interval: {written}", "SLO169")
 
 
 def _value(prometheus: PrometheusApi, query: str) -> float:
@@ -253,28 +249,25 @@ def _flags(service: Service, prometheus: PrometheusApi) -> Iterator[Finding]:
     try:
         flags = prometheus.get("status/flags", {})
     except PrometheusError:
-        yield Finding(_SUBJECT, "info", "it does not show its flags: check that it keeps a whole period")
+        yield _finding("info", "it does not show its flags: check that it keeps a whole period")
         return
     kept = _retention(str(flags.get("storage.tsdb.retention.time", "")))
     needed = max((_period(slo) for slo in service.slos), default=0.0)
     if kept < needed:
         text = f"it keeps {format_duration(kept)}, the longest period is {format_duration(needed)}"
         days = int(needed // DAY) + 5
-        yield Finding(_SUBJECT, "warn", text, f"--storage.tsdb.retention.time={days}d", "SLO167")
+        yield _finding("warn", text, f"--storage.tsdb.retention.time={days}d", "SLO167")
     else:
-        yield Finding(_SUBJECT, "ok", f"it keeps {format_duration(kept)}")
+        yield _finding("ok", f"it keeps {format_duration(kept)}")
     if "exemplar-storage" not in str(flags.get("enable-feature", "")):
-        yield Finding(
-            _SUBJECT, "info", "exemplars are not stored", "--enable-feature=exemplar-storage", "SLO168"
-        )
+        yield _finding("info", "exemplars are not stored", "--enable-feature=exemplar-storage", "SLO168")
 
 
 def _retention(flag: str) -> float:
     try:
-        seconds = parse_duration(flag.replace("y", "d")) * (365 if flag.endswith("y") else 1)
+        return parse_duration(flag.replace("y", "d")) * (365 if flag.endswith("y") else 1)
     except ValueError:
         return _DEFAULT_RETENTION  # `0s`: not set
-    return seconds
 
 
 def _period(slo: Slo) -> float:

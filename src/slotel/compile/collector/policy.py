@@ -85,9 +85,8 @@ def policy(services: Sequence[Service]) -> dict[str, Any]:
         tuple(name for name in VALUE_NAMES if any(name in each.redaction.values for each in services)),
     )
     tagged = [service for service in services if service.tags.tag_keys]
-    labels = dict.fromkeys(
-        (*DIMENSIONS, *(key for service in services for key in service.tags.metric_labels))
-    )
+    listed = (key for service in services for key in service.tags.metric_labels)
+    labels = dict.fromkeys((*DIMENSIONS, *listed))
     edges = {slo.latency for service in services for slo in service.slos if slo.latency is not None}
     return {
         "processors": {
@@ -105,7 +104,7 @@ def policy(services: Sequence[Service]) -> dict[str, Any]:
                 "log_statements": [
                     *secrets.of("resource", "scope", "log"),
                     secrets.within("log.body", "IsString(log.body) and "),
-                    *secrets.of_body(),
+                    *secrets.map("log", "log.body", ["IsMap(log.body)"]),
                     *(_of(service, list(_tags(service.tags, "log"))) for service in tagged),
                 ],
             },
@@ -165,12 +164,8 @@ class Secrets:
         """
         for path in paths:
             if path not in self._groups:
-                self._groups[path] = list(self._map(path, f"{path}.attributes", []))
+                self._groups[path] = list(self.map(path, f"{path}.attributes", []))
             yield from self._groups[path]
-
-    def of_body(self) -> Iterator[dict[str, Any]]:
-        """Yield the groups for a log's body that is a map."""
-        yield from self._map("log", "log.body", ["IsMap(log.body)"])
 
     def within(self, text: str, condition: str = "") -> dict[str, Any]:
         """Return the group for a text that is no attribute."""
@@ -184,7 +179,7 @@ class Secrets:
             ],
         }
 
-    def _map(self, path: str, target: str, conditions: list[str]) -> Iterator[dict[str, Any]]:
+    def map(self, path: str, target: str, conditions: list[str]) -> Iterator[dict[str, Any]]:
         """Yield the group for one map: equal keys, then, if it may hold a secret: keys, maps within it, texts."""
         cache = f"{path}.cache"
         where = f' where {cache}["suspect"] == true'
@@ -198,7 +193,7 @@ class Secrets:
                 for old, new in self._replacements
             ),
         ]
-        yield {**({"conditions": conditions} if conditions else {}), "statements": statements}
+        yield _group(conditions, statements)
 
     def _suspect(self, cache: str, text: str) -> Iterator[str]:
         """Yield statements that set a mark in the cache if a text may contain a secret, which is rare."""
@@ -253,12 +248,12 @@ def _hide(values: str) -> Iterator[str]:
 
 def _of(service: Service, statements: list[str]) -> dict[str, Any]:
     """Return statements for the spans or logs of a service, of all services if it has no name."""
-    if not service.name:
-        return {"statements": statements}
-    return {
-        "conditions": [f'resource.attributes["service.name"] == {quoted(service.name)}'],
-        "statements": statements,
-    }
+    mine = [f'resource.attributes["service.name"] == {quoted(service.name)}'] if service.name else []
+    return _group(mine, statements)
+
+
+def _group(conditions: list[str], statements: list[str]) -> dict[str, Any]:
+    return {**({"conditions": conditions} if conditions else {}), "statements": statements}
 
 
 def _foreign_labels(services: Sequence[Service]) -> Iterator[dict[str, Any]]:

@@ -6,12 +6,10 @@ from typing import Any, Final
 
 from slotel.compile import conventions as at
 from slotel.compile.grafana import panels as p
-from slotel.compile.grafana import sentry_row
+from slotel.compile.grafana import service_rows as rows
 from slotel.compile.grafana.board import ANY, Board, Row, choice, environments, tags
 from slotel.compile.grafana.links import alert_marks, deploy_marks, operation_links, sentry_links
 from slotel.compile.grafana.panels import Query
-from slotel.compile.grafana.processes import deploy_panels, runtime_panels, worker_panels
-from slotel.compile.grafana.service_map import map_panels
 from slotel.compile.grafana.shapes import CALL_RATES, column, heat_panel, table_panel
 from slotel.config import names
 from slotel.config.service import Service
@@ -74,7 +72,7 @@ def board(service: Service) -> Board:
             choice("project", "Sentry project",
                    f'label_values({names.SENTRY_ERRORS}_total{{job=~"$job",instance=~"$instance"}}, project)',
                    description="Project that the errors went to.", every=ANY),
-            *sentry_row.variables(service),
+            *rows.sentry_variables(service),
             tags(),
         ),
         rows=(
@@ -84,12 +82,12 @@ def board(service: Service) -> Board:
             Row("Latency", _latency()),
             Row("Operations", (_operations(service),)),
             Row("By release and by instance", (*_by_release(), *_by_instance())),
-            Row("By worker", worker_panels()),
+            Row("By worker", rows.worker_panels()),
             Row("Outbound calls", _outbound()),
-            Row("Who calls whom: all services of the environment", map_panels()),
-            Row("Runtime", runtime_panels()),
-            Row("Deploys", deploy_panels()),
-            *sentry_row.rows(service),
+            Row("Who calls whom: all services of the environment", rows.map_panels()),
+            Row("Runtime", rows.runtime_panels()),
+            Row("Deploys", rows.deploy_panels()),
+            *rows.sentry_rows(service),
         ),
         links=sentry_links(service),
         annotations=(

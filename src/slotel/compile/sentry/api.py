@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from slotel.compile.provisioning import sentry_place
-from slotel.compile.sentry.dashboard import dashboard
 from slotel.compile.sentry.script import script
 from slotel.config.duration import format_duration
 from slotel.config.service import Service
-from slotel.config.slo import Slo
+from slotel.config.slo import HEALTH_ROUTES, Slo
 
 DIRECTORY: Final = "sentry"
 MANIFEST: Final = f"{DIRECTORY}/manifest.json"
@@ -29,6 +28,8 @@ DASHBOARDS: Final = "/api/0/organizations/{organization}/dashboards/"
 MINUTES: Final = (1, 5, 10, 15, 30, 60, 120, 240, 1440)
 """Windows that a metric alert can have. Source: Sentry's API, `timeWindow`."""
 P95: Final = 0.95
+ERRORS: Final = "error-events"
+TRANSACTIONS: Final = "transaction-like"
 CLIENT_FAULTS: Final = (
     "already_exists", "failed_precondition", "invalid_argument", "not_found", "out_of_range", "permission_denied",
     "resource_exhausted", "unauthenticated",
@@ -87,7 +88,7 @@ def requests(service: Service) -> tuple[list[Request], list[str]]:
         except NotInSentryError as error:
             left_out.append(f"'{slo.name}' has no rule in Sentry: {error}")
     sent += _issue_rules(service)
-    body = dashboard(service)
+    body = _dashboard(service)
     sent.append(Request(body["title"], DASHBOARDS, body, "dashboard.json"))
     return sent, left_out
 
@@ -173,6 +174,71 @@ def _issue_rule(name: str, file: str, condition: str, frequency: int, *filters: 
         "environment": None,
     }
     return Request(name, ISSUE_RULES, body, f"issue-rules/{file}.json")
+
+
+# -- dashboard: error rate, users affected, what breaks, and when a budget was breached ------------------------
+
+
+def _dashboard(service: Service) -> dict[str, Any]:
+    """Return the body that creates the dashboard; replace `{project}` in it."""
+    mine = "project:{project}"
+    requests = " ".join([mine, *(f'!transaction:"* {route}"' for route in HEALTH_ROUTES)])
+    breached = f"{mine} slo_state:breached"
+    limit = min((slo.limit for slo in service.slos if slo.latency is None), default=0.01)
+    rate = _widget("Error rate", "big_number", TRANSACTIONS, (0, 0, 2, 1), ["failure_rate()"], requests)
+    rate["thresholds"] = {"max_values": {"max1": round(limit / 2, 10), "max2": limit}, "unit": None}
+    rate["description"] = f"Of what was sent to Sentry; the tightest limit is {limit * 100:.10g} %."
+    widgets = [
+        rate,
+        _widget("Users affected", "big_number", ERRORS, (2, 0, 2, 1), ["count_unique(user)"], mine),
+        _widget("Budget breaches", "big_number", ERRORS, (4, 0, 2, 1), ["count()"], breached),
+        _widget("Error rate over time", "line", TRANSACTIONS, (0, 1, 3, 2), ["failure_rate()"], requests),
+        _widget("Users affected over time", "line", ERRORS, (3, 1, 3, 2), ["count_unique(user)"], mine),
+        _widget("Errors", "bar", ERRORS, (0, 3, 3, 2), ["count()"], f"{mine} !slo_state:breached"),
+        _widget("p95", "line", TRANSACTIONS, (3, 3, 3, 2), ["p95(transaction.duration)"], requests),
+        _widget("What breaks", "table", ERRORS, (0, 5, 3, 3), ["count()", "count_unique(user)"],
+                f"{mine} !has:slo_state", columns=["issue", "title"]),
+        _widget("Budget breaches by objective", "table", ERRORS, (3, 5, 3, 3), ["count()", "last_seen()"], breached,
+                columns=["slo_name"]),
+    ]  # fmt: skip
+    return {
+        "title": f"{service.name}: errors and budget (slotel)",
+        "widgets": widgets,
+        "projects": [],
+        "period": "24h",
+    }
+
+
+def _widget(
+    title: str,
+    display: str,
+    kind: str,
+    place: tuple[int, int, int, int],
+    aggregates: list[str],
+    conditions: str,
+    columns: list[str] | None = None,
+) -> dict[str, Any]:
+    x, y, w, h = place
+    query = {
+        "name": "",
+        "fields": [*(columns or []), *aggregates],
+        "aggregates": aggregates,
+        "columns": columns or [],
+        "fieldAliases": [],
+        "conditions": conditions,
+        "orderby": f"-{aggregates[0]}" if columns else "",
+    }
+    widget: dict[str, Any] = {
+        "title": title,
+        "displayType": display,
+        "widgetType": kind,
+        "interval": "5m",
+        "queries": [query],
+        "layout": {"x": x, "y": y, "w": w, "h": h, "minH": 1 if display == "big_number" else 2},
+    }
+    if columns:
+        widget["limit"] = 10
+    return widget
 
 
 # -- selections: what Sentry's search cannot say is refused, not dropped ---------------------------------------

@@ -10,11 +10,15 @@ from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
 from slotel.config.file.document import MAX_CHARACTERS, load_trees
-from slotel.config.foreign import openslo, openslo_alpha, pyrra, sloth
+from slotel.config.foreign import openslo, pyrra, sloth
 from slotel.config.foreign.findings import Findings, Part
 from slotel.config.problem import Problem
 from slotel.config.service import Reading, read_service
 
+ALPHA: Final = "openslo/v1alpha"
+"""OpenSLO's version that Sloth reads. Source: the specification before version v1."""
+_UNITS: Final = {"day": "d", "week": "w", "hour": "h", "month": "M", "quarter": "Q"}
+_CALENDAR: Final = frozenset("MQ")
 MARKS: Final = (sloth.VERSION, sloth.RESOURCE, "openslo", pyrra.VERSION)
 """Texts of which one stands in every file of another format."""
 
@@ -72,7 +76,7 @@ def _parts(source: Source) -> Iterator[Part]:
     for index, tree in enumerate(trees):
         for steps, node in _documents(tree, () if len(trees) == 1 else (index,)):
             part = Part(root, source.name, steps, node, _format(node))
-            parts += openslo_alpha.as_v1(part) if node.get("apiVersion") == openslo_alpha.VERSION else [part]
+            parts += _as_v1(part) if node.get("apiVersion") == ALPHA else [part]
     if any(part.format != "unknown" or _is_openslo(part.node) for part in parts):
         yield from parts
 
@@ -89,9 +93,56 @@ def _documents(tree: Any, steps: tuple[Any, ...]) -> Iterator[tuple[tuple[Any, .
         yield steps, tree
 
 
+def _as_v1(part: Part) -> Iterator[Part]:
+    """Yield a document of v1 for each objective of an SLO, for each has its own metrics; others as they are."""
+    spec = part.node.get("spec")
+    objectives = spec.get("objectives") if isinstance(spec, Mapping) else None
+    if part.node.get("kind") != "SLO" or not isinstance(spec, Mapping) or not isinstance(objectives, list):
+        yield part
+        return
+    for index, item in enumerate(objectives):
+        if not isinstance(item, Mapping):
+            continue
+        metadata = dict(part.node.get("metadata") or {})
+        if len(objectives) > 1:
+            metadata["name"] = f"{metadata.get('name')}-{index}"
+        kept = {key: spec[key] for key in ("service", "description", "budgetingMethod") if key in spec}
+        made = {
+            **kept,
+            "indicator": {"spec": _indicator(spec, item)},
+            "objectives": [{key: value for key, value in item.items() if key != "ratioMetrics"}],
+            **_window(spec.get("timeWindows")),
+        }
+        yield part._replace(node={"kind": "SLO", "metadata": metadata, "spec": made})
+
+
+def _indicator(spec: Mapping[str, Any], item: Mapping[str, Any]) -> dict[str, Any]:
+    ratio = item.get("ratioMetrics")
+    if isinstance(ratio, Mapping):
+        sides = {key: _metric(ratio[key]) for key in ("good", "bad", "total") if key in ratio}
+        return {"ratioMetric": {"counter": bool(ratio.get("incremental", False)), **sides}}
+    indicator = spec.get("indicator")
+    threshold = indicator.get("thresholdMetric") if isinstance(indicator, Mapping) else None
+    return {"thresholdMetric": _metric(threshold)} if threshold is not None else {}
+
+
+def _metric(part: Any) -> Any:
+    if not isinstance(part, Mapping):
+        return part
+    return {"metricSource": {"type": part.get("source", "prometheus"), "spec": {"query": part.get("query")}}}
+
+
+def _window(windows: Any) -> dict[str, Any]:
+    if not isinstance(windows, list) or not windows or not isinstance(windows[0], Mapping):
+        return {}
+    unit = _UNITS.get(str(windows[0].get("unit", "Day")).lower(), "")
+    rolling = unit not in _CALENDAR
+    return {"timeWindow": [{"duration": f"{windows[0].get('count', 30)}{unit}", "isRolling": rolling}]}
+
+
 def _format(node: Mapping[str, Any]) -> str:
     version, kind = str(node.get("apiVersion", "")), node.get("kind")
-    if version in {openslo.VERSION, openslo_alpha.VERSION}:
+    if version in {openslo.VERSION, ALPHA}:
         return "OpenSLO"
     if version == pyrra.VERSION and kind == pyrra.KIND:
         return "Pyrra"
