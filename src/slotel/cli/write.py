@@ -125,16 +125,12 @@ def _swap(paths: list[Path]) -> None:
     except OSError:
         for path in done:
             with contextlib.suppress(OSError):
-                _restore(path)
+                former = _beside(path, _FORMER)
+                if former.exists():
+                    former.replace(path)
+                elif not _beside(path, _STAGED).exists():
+                    path.unlink(missing_ok=True)
         raise
-
-
-def _restore(path: Path) -> None:
-    former = _beside(path, _FORMER)
-    if former.exists():
-        former.replace(path)
-    elif not _beside(path, _STAGED).exists():
-        path.unlink(missing_ok=True)
 
 
 def _beside(path: Path, end: str) -> Path:

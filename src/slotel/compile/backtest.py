@@ -11,7 +11,7 @@ from slotel.compile.history import STEP, Clock, Recorded, Series, spans
 from slotel.compile.prometheus.alerts import ABSENT, ABSENT_FOR, EXHAUSTED, LIMIT, burn_name
 from slotel.config.duration import format_duration, parse_duration
 from slotel.config.service import Service
-from slotel.config.slo import BURN_RATE_ALERTS, MIN_BAD_EVENTS, Alerting, Slo
+from slotel.config.slo import BURN_RATE_ALERTS, MIN_BAD_EVENTS, Slo
 
 GAP: Final = 20
 """Evaluations below the limit that do not end an incident: ten minutes."""
@@ -149,9 +149,9 @@ def _judge(
 
 
 def _alerts(service: Service, slo: Slo, past: Past, clock: Clock, minimum: int) -> Iterator[Fired]:
-    recorded, said = past.recorded, slo.alerting or Alerting()
+    recorded = past.recorded
     for alert in at.burn_rate_alerts(service, slo):
-        if said.of(alert.severity).is_disabled:
+        if slo.disables(alert.severity):
             continue
         long, short = format_duration(alert.long), format_duration(alert.short)
         threshold = alert.burn_rate(slo.period.seconds) * slo.limit
@@ -163,7 +163,7 @@ def _alerts(service: Service, slo: Slo, past: Past, clock: Clock, minimum: int) 
         window = format_duration(at.limit_window(service, slo))
         holds = _all_above([recorded.share(window)], slo.limit, _bad(slo, recorded, window), minimum)
         yield from _fired(LIMIT, "ticket", window, holds, clock)
-    if not said.ticket.is_disabled:
+    if not slo.disables("ticket"):
         period = at.period_name(slo)
         bad = _bad(slo, recorded, period)
         holds = [

@@ -133,25 +133,22 @@ def _values(attributes: Mapping[str, tuple[str, ...]], sentence: str) -> list[st
 def _burn_rate_alert(slo: Slo, alert: BurnRateAlert) -> dict[str, Any]:
     burn = alert.burn_rate(slo.period.seconds)
     twice = min(2 * slo.limit, 1.0)
-    ratios = {**{percent(ratio): ratio for ratio in OUTAGES}, f"2× ({percent(twice)})": twice}
+    reachable = is_reachable(slo, alert)
+    outages = []
+    for name, ratio in (*((percent(each), each) for each in OUTAGES), (f"2× ({percent(twice)})", twice)):
+        seconds = detection_time(slo, alert, ratio) if reachable else None
+        spent = None if seconds is None else budget_spent(slo, ratio, seconds)
+        found = {"detected_after_seconds": seconds, "budget_spent_ratio": spent}
+        outages.append({"outage": name, "error_ratio": ratio, **found})
     return {
         "severity": alert.severity,
         "long_seconds": alert.long,
         "short_seconds": alert.short,
         "burn_rate": float(number(burn)),
         "threshold_ratio": float(number(burn * slo.limit)),
-        "reachable": is_reachable(slo, alert),
-        "outages": [
-            {"outage": name, "error_ratio": ratio, **_detected(slo, alert, ratio)}
-            for name, ratio in ratios.items()
-        ],
+        "reachable": reachable,
+        "outages": outages,
     }
-
-
-def _detected(slo: Slo, alert: BurnRateAlert, ratio: float) -> dict[str, float | None]:
-    seconds = detection_time(slo, alert, ratio) if is_reachable(slo, alert) else None
-    spent = budget_spent(slo, ratio, seconds) if seconds is not None else None
-    return {"detected_after_seconds": seconds, "budget_spent_ratio": spent}
 
 
 def counted_ratio(slo: Slo, error_ratio: float) -> float:

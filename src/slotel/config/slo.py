@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final, Literal, NamedTuple
@@ -193,6 +193,10 @@ class Slo:
             return "time slices"
         return "minutes" if self.queries is not None and self.queries.ratio else "events"
 
+    def disables(self, severity: Severity) -> bool:
+        """Return whether a foreign file wants no alerts of a severity."""
+        return self.alerting is not None and self.alerting.of(severity).is_disabled
+
     def burn_rate_alerts(self) -> tuple[BurnRateAlert, ...]:
         """Return the alerts that can fire."""
         return tuple(alert for alert in BURN_RATE_ALERTS if is_reachable(self, alert))
@@ -238,13 +242,14 @@ def classify(slo: Slo, event: Event, explicit: str | None = None) -> Outcome | N
     Args:
         explicit: the span's `slo.outcome`, which beats every rule.
     """
-    if event.kind not in slo.select.kinds or not _included(slo.select, event.attributes):
+    select, attributes = slo.select, event.attributes
+    if event.kind not in select.kinds or not all(_matching(select.include, attributes)):
         return None
     if explicit in OUTCOMES:
         return explicit  # type: ignore[return-value]  # narrowed by membership, which mypy does not see
-    if _any_matches(slo.select.exclude, event):
+    if any(_matching(select.exclude, attributes)):
         return EXCLUDED
-    is_marked = _any_matches(slo.bad.attributes, event)
+    is_marked = any(_matching(slo.bad.attributes, attributes))
     if event.outcome == EXCLUDED and not is_marked:
         return EXCLUDED
     is_slow = slo.latency is not None and event.timed and event.seconds > slo.latency
@@ -301,17 +306,8 @@ def holds_enough(slo: Slo, window: float) -> bool:
     return slo.slices is None or MIN_BAD_EVENTS * slo.slices.seconds <= window
 
 
-def _included(select: Selection, attributes: Mapping[str, object]) -> bool:
-    return all(
-        key in attributes and _matches(key, values, attributes[key]) for key, values in select.include.items()
-    )
-
-
-def _any_matches(rules: Mapping[str, tuple[str, ...]], event: Event) -> bool:
-    return any(
-        key in event.attributes and _matches(key, values, event.attributes[key])
-        for key, values in rules.items()
-    )
+def _matching(rules: Mapping[str, tuple[str, ...]], attributes: Mapping[str, object]) -> Iterator[bool]:
+    return (key in attributes and _matches(key, values, attributes[key]) for key, values in rules.items())
 
 
 def _matches(key: str, values: tuple[str, ...], actual: object) -> bool:

@@ -14,7 +14,7 @@ from slotel.config.duration import format_duration
 from slotel.config.foreign.promql import quote
 from slotel.config.names import DASHBOARD_SLO_DETAIL
 from slotel.config.service import Service
-from slotel.config.slo import MIN_BAD_EVENTS, Alerting, BurnRateAlert, Severity, Slo
+from slotel.config.slo import MIN_BAD_EVENTS, BurnRateAlert, Severity, Slo
 
 BURN: Final = "ErrorBudgetBurn"
 LIMIT: Final = "ErrorBudgetLimitExceeded"
@@ -31,15 +31,14 @@ OPERAND_FOR: Final = "5m"
 
 def alert_rules(service: Service, slo: Slo, counts: Counts) -> Iterator[Rule]:
     """Yield every alert of an objective that can fire and that its file does not disable."""
-    said = slo.alerting or Alerting()
     for alert in at.burn_rate_alerts(service, slo):
-        if not said.of(alert.severity).is_disabled:
+        if not slo.disables(alert.severity):
             yield _burn(service, slo, alert)
     if slo.alerting is None:  # a foreign file asks for no alert on a window of its own
         yield _limit(service, slo)
-    if not said.ticket.is_disabled:
+    if not slo.disables("ticket"):
         yield _exhausted(service, slo)
-    if not (said.page.is_disabled and said.ticket.is_disabled):
+    if not (slo.disables("page") and slo.disables("ticket")):
         yield from _absent(service, slo, counts)
 
 

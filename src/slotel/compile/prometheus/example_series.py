@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import combinations, islice, product
+from itertools import chain, combinations, islice, product
 from typing import Any, Final
 
 from slotel.compile.promql import equal, series
@@ -34,11 +34,8 @@ class ExampleSeries:
     group: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class _Candidate:
-    name: str
-    bad: float
-    total: float
+_Candidate = tuple[str, float, float]
+"""A series, and how much the bad and all events of the queries go up with it."""
 
 
 def example_series(queries: Queries) -> ExampleSeries:
@@ -93,9 +90,8 @@ def _in_group(found: Sequence[Term], group: Mapping[str, str]) -> tuple[Term, ..
 def _adding_up(candidates: Sequence[_Candidate], *, bad: float, total: float) -> tuple[str, ...] | None:
     for size in (1, 2, 3):
         for chosen in combinations(candidates, size):
-            sums = sum(each.bad for each in chosen), sum(each.total for each in chosen)
-            if sums == (bad, total):
-                return tuple(each.name for each in chosen)
+            if (sum(each[1] for each in chosen), sum(each[2] for each in chosen)) == (bad, total):
+                return tuple(name for name, *_ in chosen)
     return None
 
 
@@ -113,11 +109,11 @@ def _candidates(
             labels = _labels(conditions)
             if labels is None:
                 continue
-            sums = (
+            in_bad, in_total = (
                 sum(term.factor for term in side if term.selector.selects(selector.metric, labels))
                 for side in (bad, total)
             )
-            yield _Candidate(series(selector.metric, equal(labels)), *sums)
+            yield series(selector.metric, equal(labels)), in_bad, in_total
 
 
 def _labels(conditions: Sequence[tuple[Matcher, bool]]) -> dict[str, str] | None:
@@ -155,17 +151,7 @@ def _example(kind: str, value: Any) -> Iterator[str]:
     maker = _MAKERS.get(kind)
     if maker is None:
         raise UnsupportedQueryError(f"a regular expression with {kind.lower()}")
-    yield from maker(value)
-
-
-def _of_set(items: Any) -> Iterator[str]:
-    for kind, item in items[:2]:
-        yield from _example(str(kind), item)
-
-
-def _of_branch(value: Any) -> Iterator[str]:
-    for branch in value[1]:
-        yield from _examples(branch)
+    return maker(value)
 
 
 def _repeated(value: Any) -> Iterator[str]:
@@ -184,8 +170,8 @@ _MAKERS: Final[dict[str, Callable[[Any], Iterator[str]]]] = {
     "NOT_LITERAL": lambda _: iter("0a"),
     "NEGATE": lambda _: iter("0a"),
     "AT": lambda _: iter(("",)),
-    "IN": _of_set,
-    "BRANCH": _of_branch,
+    "IN": lambda items: chain.from_iterable(_example(str(kind), item) for kind, item in items[:2]),
+    "BRANCH": lambda value: chain.from_iterable(map(_examples, value[1])),
     "SUBPATTERN": lambda value: _examples(value[3]),
     "MAX_REPEAT": _repeated,
     "MIN_REPEAT": _repeated,

@@ -26,7 +26,7 @@ from slotel.compile.promql import number
 from slotel.compile.yaml_file import yaml_file
 from slotel.config.foreign.promql import UnsupportedQueryError
 from slotel.config.service import Service
-from slotel.config.slo import DAY, MIN_BAD_EVENTS, Alerting, BurnRateAlert, Severity, Slo, holds_enough
+from slotel.config.slo import DAY, MIN_BAD_EVENTS, BurnRateAlert, Slo, holds_enough
 
 PATH: Final = "prometheus/rules.test.yaml"
 
@@ -126,7 +126,7 @@ def _outage(service: Service, slos: Sequence[Slo]) -> h.Test:
             expected.append(h.firing(burn_name(slo), _in_group(slo, burn_labels(service, slo, alert)), seen))
             end = max(end, seen)
         spent = _minute(slo, slo.limit * CALM * 60 / (1 - slo.limit), 480)
-        if not _is_disabled(slo, "ticket"):
+        if not slo.disables("ticket"):
             labels = severity_labels(service, slo, "ticket")
             expected.append(h.firing(EXHAUSTED, _in_group(slo, labels), spent))
         end = max(end, spent)
@@ -143,11 +143,7 @@ def _rate(service: Service, slo: Slo) -> float:
 
 def _alerting(service: Service, slo: Slo) -> list[BurnRateAlert]:
     """Return the burn-rate alerts that are written."""
-    return [alert for alert in at.burn_rate_alerts(service, slo) if not _is_disabled(slo, alert.severity)]
-
-
-def _is_disabled(slo: Slo, severity: Severity) -> bool:
-    return (slo.alerting or Alerting()).of(severity).is_disabled
+    return [alert for alert in at.burn_rate_alerts(service, slo) if not slo.disables(alert.severity)]
 
 
 def _in_group(slo: Slo, labels: Mapping[str, str]) -> dict[str, str]:
@@ -315,7 +311,7 @@ def _recovery(service: Service, slos: Sequence[Slo]) -> h.Test:
 def _absence(service: Service, slos: Sequence[Slo]) -> h.Test:
     expected = []
     for slo in slos:
-        if _is_disabled(slo, "page") and _is_disabled(slo, "ticket"):
+        if slo.disables("page") and slo.disables("ticket"):
             continue
         labels = {**severity_labels(service, slo, "ticket"), "reason": "absent"}
         silent = h.none(h.alerts(service, slo, ABSENT, alertstate="firing"), 8)

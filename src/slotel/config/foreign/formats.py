@@ -166,22 +166,15 @@ def _distinct(readings: Sequence[Reading]) -> tuple[Reading, ...]:
     seen: dict[str, str] = {}
     found: list[Reading] = []
     for reading in readings:
-        problems = []
-        if reading.service.name in {each.service.name for each in found} - {None}:
-            place = f"service '{reading.service.name}'"
-            problems.append(
-                Problem(place, "slotel.yaml and a file of another format describe it", "left out")
-            )
+        name, problems = reading.service.name, []
+        if name in {each.service.name for each in found} - {None}:
+            reason = "slotel.yaml and a file of another format describe it"
+            problems.append(Problem(f"service '{name}'", reason, "left out"))
         for slo in reading.service.slos:
-            identity = f"{reading.service.name}-{slo.name}"
-            other = seen.setdefault(identity, f"'{reading.service.name}' and its objective '{slo.name}'")
-            if other != f"'{reading.service.name}' and its objective '{slo.name}'":
-                problems.append(
-                    Problem(
-                        f"service '{reading.service.name}', objective '{slo.name}'",
-                        f"the id '{identity}' is also that of service {other}: rename one of them",
-                        "left out",
-                    )
-                )
+            identity, mine = f"{name}-{slo.name}", f"'{name}' and its objective '{slo.name}'"
+            other = seen.setdefault(identity, mine)
+            if other != mine:
+                reason = f"the id '{identity}' is also that of service {other}: rename one of them"
+                problems.append(Problem(f"service '{name}', objective '{slo.name}'", reason, "left out"))
         found.append(replace(reading, problems=(*reading.problems, *problems)))
     return tuple(found)
