@@ -69,12 +69,11 @@ def yaml_lines(
         return
     for item in value:
         anchor = anchors.get(id(item), "")
-        if anchor.startswith("*"):
-            yield f"{pad}- {anchor}"
-        elif anchor:
+        if anchor:
             anchors[id(item)] = f"*{anchor[1:]}"
             yield f"{pad}- {anchor}"
-            yield from yaml_lines(item, indent + 2, anchors)
+            if anchor.startswith("&"):
+                yield from yaml_lines(item, indent + 2, anchors)
         elif isinstance(item, Mapping) and item:
             first, *rest = yaml_lines(item, indent + 2, anchors)
             yield f"{pad}- {first[indent + 2 :]}"

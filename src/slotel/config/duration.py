@@ -47,3 +47,37 @@ def format_duration(seconds: float) -> str:
         if count:
             parts.append(f"{count}{name}")
     return "".join(parts)
+
+
+def parse_window(value: object) -> float:
+    """Return seconds of a window that a limit is compared over.
+
+    Raises:
+        ValueError: no duration, or not from 1m to 3d: a process and the rules keep no longer history.
+    """
+    return _within(value, 60, 3 * 86400, "a window is between 1m and 3d")
+
+
+def parse_slice_length(value: object) -> float:
+    """Return seconds of a time slice.
+
+    Raises:
+        ValueError: no duration, or not from 1m (in which Prometheus has two scrapes) to 1h in whole seconds.
+    """
+    return _within(value, 60, 3600, "a time slice is between 1m and 1h long, in whole seconds", whole=True)
+
+
+def parse_scrape_interval(value: object) -> float:
+    """Return seconds between two scrapes.
+
+    Raises:
+        ValueError: no duration, or not from 1s to 15m: the longest short window is an hour, which holds four.
+    """
+    return _within(value, 1, 900, "a scrape interval is between 1s and 15m")
+
+
+def _within(value: object, least: float, most: float, expected: str, *, whole: bool = False) -> float:
+    seconds = parse_duration(value)
+    if not least <= seconds <= most or (whole and seconds % 1):
+        raise ValueError(f"{value!r}: {expected}")
+    return seconds

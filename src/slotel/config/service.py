@@ -8,8 +8,7 @@ from itertools import product
 from typing import TYPE_CHECKING, Any, Final, TypeVar, get_args
 
 from slotel.config import names
-from slotel.config.duration import format_duration
-from slotel.config.file.parsers import parse_window
+from slotel.config.duration import format_duration, parse_window
 from slotel.config.monitoring import Monitoring
 from slotel.config.problem import Problem, variable
 from slotel.config.ratio import parse_limit, parse_ratio

@@ -13,9 +13,8 @@ from ruamel.yaml.scalarbool import ScalarBoolean
 
 from slotel.config import names
 from slotel.config import value_types as v
-from slotel.config.duration import parse_duration
+from slotel.config.duration import parse_duration, parse_scrape_interval, parse_slice_length, parse_window
 from slotel.config.file.decode import Parsers, kind_of
-from slotel.config.file.parsers import parse_name, parse_scrape_interval, parse_slice_length, parse_window
 from slotel.config.monitoring import LABEL_NAME, RESERVED_LABELS, Monitoring
 from slotel.config.ratio import parse_limit, parse_objective, parse_ratio
 from slotel.config.redaction.choices import RedactionChoices
@@ -35,6 +34,7 @@ from slotel.config.slo import DAY, SPAN_KINDS, BadRules, Period
 from slotel.config.tags import TagPolicy, label_name
 
 PERIODS: Final = {"month": Period(30 * DAY, "month"), "quarter": Period(90 * DAY, "quarter")}
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 _NOTHING: Final[Mapping[Any, Any]] = MappingProxyType({})
 _MOST: Final = 1_000_000
 _VARIABLE: Final = re.compile(r"\$\{[A-Za-z_]\w*(:?[-=+?][^}]*)?\}|^\$[A-Z_]+$")
@@ -140,6 +140,19 @@ def _shapes(value: Any) -> tuple[str, ...]:
             raise ValueError(f"{name!r} is not known: write some of {', '.join(known)}")
         chosen.update(dict.fromkeys(known[name]))
     return tuple(name for name in VALUE_NAMES if name in chosen)
+
+
+def parse_name(text: str) -> str:
+    """Return the name of an objective.
+
+    Raises:
+        ValueError: it would be no good as part of labels, rules and addresses.
+    """
+    if not _NAME.fullmatch(text):
+        raise ValueError(
+            f"{text!r}: a name has letters, digits, '_', '.', '-', starts with a letter or digit, at most 63"
+        )
+    return text
 
 
 def _label(value: Any) -> str:

@@ -9,7 +9,7 @@ from fractions import Fraction
 from typing import Any, Final, NamedTuple
 
 from slotel.config.file.document import place_of
-from slotel.config.file.parsers import parse_name
+from slotel.config.file.schema import parse_name
 from slotel.config.foreign.counts import Count
 from slotel.config.foreign.promql import ZERO, UnsupportedQueryError
 from slotel.config.monitoring import LABEL_NAME, RESERVED_LABELS

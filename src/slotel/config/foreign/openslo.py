@@ -7,8 +7,7 @@ from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Any, Final
 
-from slotel.config.duration import parse_duration
-from slotel.config.file.parsers import parse_slice_length
+from slotel.config.duration import parse_duration, parse_slice_length
 from slotel.config.foreign import promql
 from slotel.config.foreign.counts import count, ratio
 from slotel.config.foreign.findings import (
