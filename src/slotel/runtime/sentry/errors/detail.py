@@ -35,8 +35,6 @@ _SAID: Final = {
     NONE: f"local variables: more than {APP_PER_KIND} events of this kind, or {APP_PER_MINUTE} of all, in a minute",
 }
 
-_Kind = tuple[Any, ...]
-
 
 class ErrorDetail:
     """Chooses for each exception which variables are read.
@@ -53,7 +51,7 @@ class ErrorDetail:
         self._reduced = reduced
         self._is_app = app_frames()
         self._minute = -1.0
-        self._seen: OrderedDict[_Kind, int] = OrderedDict()
+        self._seen: OrderedDict[tuple[Any, ...], int] = OrderedDict()
         self._total = 0
 
     def choose(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
-from types import CodeType, TracebackType
+from types import CodeType
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from sentry_sdk import utils
@@ -52,10 +52,6 @@ class VariableChoice(NamedTuple):
     left_out: str
 
 
-ChooseVariables: TypeAlias = Callable[
-    ["type[BaseException] | None", "BaseException | None", "TracebackType | None"], "VariableChoice | None"
-]
-"""Gives the choice for an exception's type, value and traceback; None for all variables of all frames."""
 _OWN: Final = "slotel."
 _LEFT_OUT: Final = "left out"
 
@@ -186,13 +182,9 @@ def _stacks(event: Mapping[str, Any]) -> Iterator[list[Any]]:
             yield frames
 
 
-def leave_source_lines_out() -> bool:
-    """Have sentry-sdk leave the source lines of frames empty, as slotel adds them later; return whether it does."""
-
-    def no_lines(*_: Any, **__: Any) -> tuple[list[str], None, list[str]]:
-        return [], None, []
-
-    return _LINES.wrap(utils, lambda _: no_lines)
+def leave_source_lines_out() -> None:
+    """Have sentry-sdk leave the source lines of frames empty, as slotel adds them later."""
+    _LINES.wrap(utils, lambda _: lambda *_, **__: ([], None, []))
 
 
 def hide_own_frames() -> None:
@@ -204,11 +196,12 @@ def hide_own_frames() -> None:
     _HIDDEN.wrap(utils, wrap)
 
 
-def choose_variables(choose: ChooseVariables) -> bool:
-    """Ask before the variables of an exception's frames are read; return whether sentry-sdk can be asked.
+def choose_variables(choose: Callable[..., VariableChoice | None]) -> None:
+    """Ask before the variables of an exception's frames are read.
 
     Args:
-        choose: called once for each event that is made of an exception.
+        choose: called once for each event, with the exception's type, value and traceback; returns None for all
+            variables of all frames.
     """
 
     def exceptions_from_error_tuple(
@@ -226,7 +219,8 @@ def choose_variables(choose: ChooseVariables) -> bool:
             exceptions[-1]["mechanism"].setdefault("data", {})[_LEFT_OUT] = choice.left_out
         return exceptions
 
-    return _FRAME.wrap(utils, caching_frames) and replace(_EXCEPTIONS, exceptions_from_error_tuple)
+    if _FRAME.wrap(utils, caching_frames):
+        replace(_EXCEPTIONS, exceptions_from_error_tuple)
 
 
 def is_reduced(event: Mapping[str, Any]) -> bool:
