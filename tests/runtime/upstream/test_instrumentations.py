@@ -136,22 +136,37 @@ def _answer(function, *request, **named):
         return type(error), str(error)
 
 
+class Seen:
+    """A span that notes what is set."""
+
+    def __init__(self, *, recording):
+        self.recording, self.set = recording, []
+
+    def is_recording(self):
+        return self.recording
+
+    def set_attribute(self, name, value):
+        self.set.append((name, value))
+
+    def set_status(self, status):
+        if not status.is_unset:  # the SDK does nothing then
+            self.set.append((status.status_code, status.description))
+
+
 @pytest.mark.parametrize("module", [wsgi, asgi])
-@pytest.mark.parametrize("name", ["_parse_active_request_count_attrs", "_parse_duration_attrs"])
-@given(mode=MODES, data=st.data())
-def test_a_metric_has_the_attributes_that_the_instrumentation_picks(module, name, mode, data):
-    known = [
-        *module._server_duration_attrs_new,
-        *module._server_active_requests_count_attrs_old,
-        "url.path",
-        "x",
-    ]
-    attributes = data.draw(st.dictionaries(st.sampled_from(known), st.integers()))
-    original, ours = patched(module, name)
-    expected = list(original(attributes, *([mode] if mode else [])).items())
-    assert list(ours(attributes, *([mode] if mode else [])).items()) == expected
-    if mode:
-        assert list(ours(attributes, sem_conv_opt_in_mode=mode).items()) == expected
+@given(
+    status=st.one_of(st.sampled_from([-1, 0, 99, 100, 200, 302, 404, 499, 500, 503]), st.integers(-9, 999)),
+    mode=st.sampled_from(list(wsgi._StabilityMode)),
+    is_server=st.booleans(),
+    recording=st.booleans(),
+)
+def test_a_status_is_set_as_the_instrumentation_sets_it(module, status, mode, is_server, recording):
+    seen = []
+    for set_status in patched(module, "_set_status"):
+        span, metric = Seen(recording=recording), {"url.scheme": "http"}
+        set_status(span, metric, status, str(status), server_span=is_server, sem_conv_opt_in_mode=mode)
+        seen.append((span.set, metric))
+    assert seen[0] == seen[1]
 
 
 @given(changed=CHANGES)
@@ -166,16 +181,18 @@ def test_an_asgi_request_has_the_url_that_the_instrumentation_compares(changed):
         assert _answer(ours, scope) == expected
 
 
-def test_a_release_that_picks_others_is_asked(monkeypatch):
-    original, ours = patched(asgi, "_parse_duration_attrs")
+def test_a_release_that_sets_a_status_otherwise_is_asked(monkeypatch):
+    original, ours = patched(asgi, "_set_status")
     assert ours.__code__ is not original.__code__
 
-    def newer(_attributes, sem_conv_opt_in_mode=wsgi._StabilityMode.DEFAULT):
-        return "new"
+    def newer(span, *_more, sem_conv_opt_in_mode=wsgi._StabilityMode.DEFAULT, **_named):
+        span.set_attribute("new", 1)
 
-    monkeypatch.setattr(asgi, "_parse_duration_attrs", newer)
+    monkeypatch.setattr(asgi, "_set_status", newer)
     patch_instrumentation("flask")
-    assert asgi._parse_duration_attrs(SCOPE) == "new"
+    span = Seen(recording=True)
+    asgi._set_status(span, {}, 200, "200", server_span=True, sem_conv_opt_in_mode=wsgi._StabilityMode.HTTP)
+    assert span.set == [("new", 1)]
 
 
 @pytest.mark.parametrize("opted", ["", "http", "http/dup", "database, http"])
