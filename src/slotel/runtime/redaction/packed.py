@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import binascii
+import codecs
 import re
 from collections.abc import Callable
 from typing import Final
@@ -19,6 +20,7 @@ _HEX: Final = lazy_pattern(
 """Runs whose first characters stand for ASCII: others are numbers, names, paths."""
 _CONTROL: Final = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _LONGEST: Final = 1_000_000
+_UTF_8: Final = codecs.getincrementaldecoder("utf-8")
 _URL_SAFE: Final = str.maketrans("-_", "+/")
 
 
@@ -43,8 +45,8 @@ def redacted(text: str, redact: Callable[[str], str]) -> str:
 def _unpacked(run: str, unpack: Callable[[str], bytes]) -> str | None:
     try:
         data = b"" if len(run) > _LONGEST else unpack(run)
-        # what is cut off may end within a character
-        return None if _CONTROL.search(data) is not None else data[: len(data) - _cut(data)].decode()
+        # what is cut off may end within a character: an incremental decoder waits for the rest of it
+        return None if _CONTROL.search(data) is not None else _UTF_8().decode(data)
     except ValueError:
         return None
 
@@ -54,14 +56,3 @@ def _of_base64(run: str) -> bytes:
     if len(run) % 4 == 1:
         run = run[:-1]
     return binascii.a2b_base64(run.translate(_URL_SAFE) + "=" * (-len(run) % 4))
-
-
-def _cut(data: bytes) -> int:
-    """Return how many bytes at the end begin a character of UTF-8 that is not whole."""
-    for back in range(1, min(len(data), 3) + 1):
-        byte = data[-back]
-        if byte >= 0xC0:  # noqa: PLR2004 the first byte of several
-            return back if back < (2 if byte < 0xE0 else 3 if byte < 0xF0 else 4) else 0  # noqa: PLR2004
-        if byte < 0x80:  # noqa: PLR2004 ASCII
-            return 0
-    return 0

@@ -20,11 +20,6 @@ _MAX_FRAMES: Final = 2000
 _HEAD: Final = "Traceback (most recent call last):\n"
 _CAUSE: Final = "\nThe above exception was the direct cause of the following exception:\n\n"
 _CONTEXT: Final = "\nDuring handling of the above exception, another exception occurred:\n\n"
-_REPEATS: Final = 3
-"""Frames of one place after which Python writes "Previous line repeated". Source: `traceback._RECURSIVE_CUTOFF`."""
-_EXPLAINED: Final = (SyntaxError, NameError, AttributeError, ImportError)
-"""Exceptions for which Python adds more than their text: the line, or "Did you mean"."""
-_HERE: Final = ("builtins", "__main__")
 _CLASS: Final = traceback.TracebackException
 _PRINT: Final = traceback.print_exception
 _FORMAT: Final = Probe(
@@ -64,7 +59,10 @@ class ExceptionText:
             frames = self._stack(at.__traceback__)
             if frames is None:
                 return None
-            texts += _last_line(at), frames
+            last = _CLASS(
+                type(at), at, at.__traceback__, limit=0, compact=True
+            )  # it says "Did you mean", too
+            texts += "".join(last.format_exception_only()), frames
             if at.__cause__ is not None:
                 at = at.__cause__
                 texts.append(_CAUSE)
@@ -76,12 +74,11 @@ class ExceptionText:
         return "".join(texts)
 
     def _stack(self, at: TracebackType | None) -> str | None:
-        """Return the text of a traceback; None if there is none, or if Python shortens it."""
+        """Return the text of a traceback; None if there is none, or if it has a recursion, which Python shortens."""
         if at is None:
             return None
         texts, known = [_HEAD], self._frames
         last: Any = None
-        times = 0
         while at is not None:
             code, line = at.tb_frame.f_code, at.tb_lineno
             key = id(code), at.tb_lasti, line
@@ -91,14 +88,10 @@ class ExceptionText:
                     known.clear()
                 found = known[key] = code, "".join(traceback.format_tb(at, limit=1))
             texts.append(found[1])
-            if last is not None and line == last[1] and _is_one_function(code, last[0]):
-                times += 1
-                if times >= _REPEATS:
-                    return None
-            else:
-                times = 0
-            last = code, line
-            at = at.tb_next
+            place = code.co_filename, code.co_name, line
+            if place == last:
+                return None
+            last, at = place, at.tb_next
         return "".join(texts)
 
 
@@ -127,27 +120,3 @@ def write_log_records_by(text: Callable[[BaseException], str | None]) -> bool:
         return formatException
 
     return _FORMAT.wrap(logging.Formatter, wrap)
-
-
-def _is_one_function(code: CodeType, other: CodeType) -> bool:
-    return code is other or (code.co_name == other.co_name and code.co_filename == other.co_filename)
-
-
-def _last_line(error: BaseException) -> str:
-    """Return the line below the frames; given the traceback Python says what the writer may have meant."""
-    kind = type(error)
-    if not isinstance(error, _EXPLAINED) and getattr(error, "__notes__", None) is None:
-        said, module = _said(error), kind.__module__
-        if said is not None and type(module) is str:
-            name = kind.__qualname__ if module in _HERE else f"{module}.{kind.__qualname__}"
-            return f"{name}: {said}\n" if said else f"{name}\n"
-    made = _CLASS(kind, error, error.__traceback__, limit=0, compact=True)
-    return "".join(made.format_exception_only())
-
-
-def _said(error: BaseException) -> str | None:
-    try:
-        said = str(error)
-    except Exception:  # noqa: BLE001 the app's own code
-        return None
-    return said if type(said) is str else None

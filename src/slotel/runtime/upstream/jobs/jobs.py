@@ -53,17 +53,22 @@ class Job:
     ends_process = False
     has_span = False
     stands_alone = False
-    if_killed: str | None = None
     started: int | None = None
     attributes: Mapping[str, str] = MappingProxyType({})
     error: BaseException | None = None
     surroundings: ExitStack | None = None
 
     def __init__(
-        self, given: Any, name: str, queue: str, job_id: str, carrier: Mapping[str, str] | None = None
+        self,
+        given: Any,
+        name: str,
+        queue: str,
+        job_id: str,
+        carrier: Mapping[str, str] | None = None,
+        if_killed: str | None = None,
     ) -> None:
         self.given, self.name, self.queue, self.job_id = given, name, queue, str(job_id)
-        self.carrier = carrier or {}
+        self.carrier, self.if_killed = carrier or {}, if_killed
 
     def fail(self, error: BaseException | None) -> None:
         """Note what failed it."""

@@ -80,9 +80,7 @@ def _end_dramatiq(job: Job, its: Any, message: Any) -> None:
 
 
 def _begin_huey(its: Any, task: Any, *_: Any) -> Job:
-    job = Job(task, task.name, its.name, task.id, task.kwargs.get("sentry_headers"))
-    job.if_killed = FAILED
-    return job
+    return Job(task, task.name, its.name, task.id, task.kwargs.get("sentry_headers"), if_killed=FAILED)
 
 
 def _huey_signal(job: Job, _its: Any, signal: str, task: Any = None, *more: Any) -> None:
@@ -159,15 +157,14 @@ def _path(func: Any) -> str:
 
 
 def _begin_apscheduler(scheduled: Any) -> Job:
-    job = Job(scheduled, _path(scheduled.func), scheduled.executor, scheduled.id)
-    job.stands_alone, job.if_killed = True, FAILED
+    job = Job(scheduled, _path(scheduled.func), scheduled.executor, scheduled.id, if_killed=FAILED)
+    job.stands_alone = True
     return job
 
 
 def _begin_procrastinate(_its: Any, context: Any) -> Job:
-    job = Job(context.job, context.job.task_name, context.job.queue, context.job.id)
-    job.if_killed = FAILED
-    return job
+    job = context.job
+    return Job(job, job.task_name, job.queue, job.id, if_killed=FAILED)
 
 
 def _procrastinate_ended(
@@ -183,9 +180,7 @@ def _procrastinate_ended(
 
 def _begin_django_q(*_: Any, func: Any = None, task: Any = None, **__: Any) -> Job:
     name = task["func"] if isinstance(task["func"], str) else _path(func)
-    job = Job(task, name, task.get("cluster") or "", task["id"])
-    job.if_killed = FAILED
-    return job
+    return Job(task, name, task.get("cluster") or "", task["id"], if_killed=FAILED)
 
 
 def _end_django_q(job: Job, *_: Any, **__: Any) -> None:
@@ -194,9 +189,7 @@ def _end_django_q(job: Job, *_: Any, **__: Any) -> None:
 
 
 def _begin_django_task(_its: Any, found: Any) -> Job:
-    job = Job(found, found.task_path, found.queue_name, found.id)
-    job.if_killed = FAILED
-    return job
+    return Job(found, found.task_path, found.queue_name, found.id, if_killed=FAILED)
 
 
 def _django_task_failed(job: Job, its: Any, error: Any, *_: Any) -> None:
@@ -206,9 +199,8 @@ def _django_task_failed(job: Job, its: Any, error: Any, *_: Any) -> None:
 
 def _begin_saq(_its: Any, context: Any) -> Job | None:
     found = context["job"]
-    job = Job(found, found.function, found.queue.name, found.id)
-    job.if_killed = RETRIED if found.retryable else FAILED
-    return job
+    if_killed = RETRIED if found.retryable else FAILED
+    return Job(found, found.function, found.queue.name, found.id, if_killed=if_killed)
 
 
 def _end_saq(job: Job, _its: Any, context: Any) -> None:
