@@ -44,7 +44,6 @@ from slotel.runtime.requests.local_roots import OpenSpans
 from slotel.runtime.setup.defaults import set_defaults
 from slotel.runtime.setup.sdk import name_service, tracer_provider
 from slotel.runtime.state import RUNNING, UNNAMED, Runtime
-from slotel.runtime.tracing.debug import DecisionLog
 from slotel.runtime.tracing.processor import SlotelSpanProcessor
 from slotel.runtime.tracing.provider import (
     install_pipeline,
@@ -54,6 +53,7 @@ from slotel.runtime.tracing.provider import (
 )
 from slotel.runtime.tracing.route_rules import rules_of
 from slotel.runtime.tracing.sampler_env import validate_sampler
+from slotel.runtime.tracing.sink import DecisionLog
 from slotel.runtime.upstream.exception_text import EXCEPTION_TEXT, write_log_records_by
 from slotel.runtime.upstream.otel.exports import connect_anew_after_fork
 from slotel.runtime.upstream.probe import report_missing_names

@@ -115,8 +115,7 @@ def count_at_servers(runtime: Runtime, environ: Mapping[str, str]) -> None:
     from slotel.runtime.requests.layers.aiohttp import AiohttpLayer, served_request, serving
     from slotel.runtime.requests.layers.asgi import AsgiLayer
     from slotel.runtime.requests.layers.layer import Server
-    from slotel.runtime.requests.layers.wsgi import WsgiLayer
-    from slotel.runtime.requests.layers.wsgi_applications import WsgiApplications
+    from slotel.runtime.requests.layers.wsgi import WsgiApplications, WsgiLayer
     from slotel.runtime.upstream.frameworks.aiohttp import watch_answers
     from slotel.runtime.upstream.frameworks.routes import watch_routes
     from slotel.runtime.upstream.frameworks.starlette import name_mounted_routes
@@ -141,9 +140,8 @@ def count_at_servers(runtime: Runtime, environ: Mapping[str, str]) -> None:
 
 def count_jobs(runtime: Runtime) -> None:
     """Count the jobs of libraries that nothing instruments, and the jobs and requests that a worker was killed with."""
-    from slotel.runtime.requests.in_progress import SUFFIX, InProgress
+    from slotel.runtime.requests.in_progress import SUFFIX, InProgress, KilledRequests
     from slotel.runtime.requests.jobs import Jobs
-    from slotel.runtime.requests.killed_requests import KilledRequests
     from slotel.runtime.upstream.jobs.jobs import JobWatch
     from slotel.runtime.upstream.jobs.libraries import RUNNERS
 

@@ -115,7 +115,7 @@ class SlotelConfigurator:
         try:
             with _without_collections():
                 from slotel.runtime.bootstrap import start
-                from slotel.runtime.upstream.otel.setup import configure_from_environment
+                from slotel.runtime.upstream.otel.provider import configure_from_environment
 
                 start(os.environ, configure_sdk=lambda: configure_from_environment(**kwargs))
         except Exception:  # noqa: BLE001 `opentelemetry-instrument` would leave the app wholly uninstrumented

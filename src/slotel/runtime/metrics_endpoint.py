@@ -16,7 +16,7 @@ from slotel.runtime.metrics.store.store import Family
 from slotel.runtime.process.lifecycle import PROCESS
 from slotel.runtime.setup.exporters import wants_prometheus
 from slotel.runtime.state import Runtime
-from slotel.runtime.upstream.otel.instrumentations.middlewares import measure_middlewares_by
+from slotel.runtime.upstream.otel.instrumentations.instrumentors import measure_middlewares_by
 from slotel.version import __version__
 
 if TYPE_CHECKING:

@@ -11,9 +11,8 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace import SpanKind, format_trace_id
 
 from slotel.runtime.redaction.redactor import Redactor
-from slotel.runtime.requests import killed_requests
-from slotel.runtime.requests.in_progress import InProgress
-from slotel.runtime.requests.killed_requests import LONG, KilledRequests
+from slotel.runtime.requests import in_progress
+from slotel.runtime.requests.in_progress import LONG, InProgress, KilledRequests
 from slotel.runtime.requests.local_roots import OpenSpans
 from support.launch import Launched, wait_until
 
@@ -96,7 +95,7 @@ def test_a_request_whose_answer_has_begun_and_a_parents_are_not_listed():
 
 
 def test_the_list_is_bounded(monkeypatch):
-    monkeypatch.setattr(killed_requests, "MOST", 3)
+    monkeypatch.setattr(in_progress, "MOST", 3)
     service = Service()
     spans = [service.begin()[0] for _ in range(5)]
     assert service.listed() == 3

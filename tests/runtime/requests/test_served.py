@@ -21,8 +21,7 @@ from slotel.runtime.requests import current, served
 from slotel.runtime.requests.layers import at_middleware
 from slotel.runtime.requests.layers.asgi import AsgiLayer
 from slotel.runtime.requests.layers.layer import Server
-from slotel.runtime.requests.layers.wsgi import WsgiLayer
-from slotel.runtime.requests.layers.wsgi_applications import WsgiApplications
+from slotel.runtime.requests.layers.wsgi import WsgiApplications, WsgiLayer
 from slotel.runtime.requests.layers.wsgi_bodies import Body
 from slotel.runtime.requests.local_roots import OpenSpans
 from slotel.runtime.tracing.processor import SlotelSpanProcessor

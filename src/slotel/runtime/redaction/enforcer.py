@@ -16,8 +16,7 @@ from slotel.config.names import REDACTED
 from slotel.config.redaction.choices import PLACEHOLDERS, RedactionChoices
 from slotel.config.tags import TagPolicy, TagRule, clean_value, judge
 from slotel.runtime.process.interrupts import comes_from_handler
-from slotel.runtime.redaction.events import redacted_event
-from slotel.runtime.redaction.items import redacted_item, redacted_values
+from slotel.runtime.redaction.events import redacted_event, redacted_item, redacted_values
 from slotel.runtime.redaction.redactor import Redactor
 from slotel.runtime.upstream.otel.reading import copied, exact
 

@@ -68,7 +68,7 @@ def tracer_provider(
 
 def _configure_sdk() -> None:
     from slotel.runtime.setup.defaults import set_defaults
-    from slotel.runtime.upstream.otel.setup import configure_from_environment
+    from slotel.runtime.upstream.otel.provider import configure_from_environment
 
     set_defaults(os.environ)
     configure_from_environment()

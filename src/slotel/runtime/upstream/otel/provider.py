@@ -1,4 +1,4 @@
-"""Private names of the SDK's tracer provider: its processors, its tracers, its resource."""
+"""Private names of the SDK's tracer provider: its processors, tracers, resource, and set-up from the environment."""
 
 from __future__ import annotations
 
@@ -46,6 +46,11 @@ ROOT_SAMPLER: Final = Probe(
     why="a root span asks the sampler that ParentBased would ask in the end",
     without="each root span asks ParentBased",
     level=SLOWER,
+)  # fmt: skip
+_CONFIGURATOR: Final = Probe(
+    "opentelemetry.sdk._configuration", "_OTelSDKConfigurator",
+    why="sets the SDK up from the environment, as `opentelemetry-instrument` does for everybody",
+    without="the SDK has its defaults and no exporter: nothing is sent by OTLP; Prometheus and Sentry have everything",
 )  # fmt: skip
 
 
@@ -97,3 +102,14 @@ def on_ending_of(processor: Any) -> Any:
         return None
     method = getattr(processor, _ON_ENDING.name, None)
     return method if callable(method) else None
+
+
+def configure_from_environment(**kwargs: Any) -> None:
+    """Set the SDK up; its constructor keeps one instance for all subclasses, so it is not called.
+
+    Args:
+        kwargs: what `opentelemetry-instrument` gives to a configurator.
+    """
+    configurator = _CONFIGURATOR.load()
+    if configurator is not None:
+        object.__new__(configurator)._configure(**kwargs)  # noqa: SLF001 what `opentelemetry-instrument` would call

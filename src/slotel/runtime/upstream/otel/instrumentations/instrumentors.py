@@ -5,6 +5,7 @@ Each probe names the fault and the release that was seen to have it.
 
 from __future__ import annotations
 
+import inspect
 import os
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator
@@ -71,6 +72,15 @@ _ROWS: Final = Probe(
 _EXHAUSTED: Final = Probe(
     "asyncpg.cursor:CursorIterator", "_exhausted", why="the same: there are no more", without=_CURSOR.without
 )
+_MIDDLEWARES: Final = tuple(
+    Probe(
+        f"{_PACKAGE}.{kind}:OpenTelemetryMiddleware", "__init__",
+        why="an app that puts it around itself names no meter, and the framework's instrumentation measures, too",
+        without="http.server.* counts each request to an app that puts OpenTelemetryMiddleware around itself twice",
+    )
+    for kind in ("asgi", "wsgi")
+)  # fmt: skip
+_METER_PROVIDER: Final = "meter_provider"
 
 
 def patch_instrumentation(
@@ -209,3 +219,28 @@ def _kinds(kind: Any) -> Iterator[Any]:
     for each in kind.__subclasses__():
         yield each
         yield from _kinds(each)
+
+
+def measure_middlewares_by(meter_provider: Any) -> None:
+    """Give a meter provider to the middlewares that are given neither one nor a meter, from now on."""
+
+    def wrap(original: Callable[..., None]) -> Callable[..., None]:
+        signature = inspect.signature(original)
+
+        def make(*args: Any, **kwargs: Any) -> None:
+            try:
+                given = signature.bind(*args, **kwargs).arguments
+            except TypeError:  # the original says it better
+                return original(*args, **kwargs)
+            if given.get("meter") is None and given.get(_METER_PROVIDER) is None:
+                place = list(signature.parameters).index(_METER_PROVIDER)
+                if place < len(args):  # given as None, by position
+                    args = (*args[:place], meter_provider, *args[place + 1 :])
+                else:
+                    kwargs[_METER_PROVIDER] = meter_provider
+            return original(*args, **kwargs)
+
+        return make
+
+    for each in _MIDDLEWARES:
+        each.wrap_on_import(wrap)
