@@ -47,6 +47,37 @@ def test_libraries_and_threads_of_opentelemetry_instrument_are_patched_too():
     assert "Traceback" not in done.stderr
 
 
+CHILDREN = """
+import os, subprocess, threading
+import slotel.runtime.bootstrap
+slotel.runtime.bootstrap.start(os.environ)
+from gevent import monkey
+
+monkey.patch_all()
+subprocess.run(["true"], check=True)  # gevent's forks in Python
+child = os.fork()
+if child == 0:
+    assert threading.current_thread() is threading.main_thread()
+    names = sorted(each.name for each in threading.enumerate())
+    print(names, flush=True)
+    os._exit(0)
+os.waitpid(child, 0)
+print(sorted(each.name for each in threading.enumerate()))
+"""
+
+
+def test_a_child_of_a_process_that_gevent_has_patched_starts_threads_after_gevents_hook():
+    """gevent's asserts that the child has no other, and gives it its main thread."""
+    done = subprocess.run(
+        [sys.executable, "-c", CHILDREN],
+        env=clean_environ(OTEL_TRACES_EXPORTER="none", OTEL_EXPORTER_PROMETHEUS_PORT=str(free_port())),
+        capture_output=True, text=True, timeout=120, check=True,
+    )  # fmt: skip
+    child, parent = done.stdout.splitlines()
+    assert child == parent == "['MainThread', 'slotel-scrape', 'slotel-ticker']"
+    assert "Traceback" not in done.stderr, done.stderr
+
+
 EVENTLET = """
 import os, select, sys, threading, types
 import slotel.runtime.bootstrap

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import inspect
+import os
 import queue
 import sys
 import threading
 import time
 import weakref
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 _JOIN: Final = 1.0
 """Seconds for which a fork or a stop waits for a thread in the middle of its work."""
@@ -59,7 +60,8 @@ class _Daemon(threading.Thread):
 
     def wait_until_begun(self, timeout: float | None) -> bool:
         """Wait until the thread runs; return whether it does."""
-        return self._begun is None or threading.Event.wait(self._begun, timeout)
+        # not `threading.Event.wait`: after its patching that is gevent's, which ends the process if given another class
+        return self._begun is None or super(_Begun, self._begun).wait(timeout)
 
     def is_alive(self) -> bool:
         """Return whether the thread has been started and has not ended."""
@@ -98,9 +100,20 @@ def pause_all() -> None:
 
 
 def resume_all() -> None:
-    """Start the threads that `pause_all` has stopped."""
+    """Start the threads that `pause_all` has stopped.
+
+    Forked children start theirs after the hooks that were registered until now: gevent's wants to find no other thread.
+    """
     for each in list(_LOOPING):
         each.resume()
+    if not ForkSafeThread.starts_last and hasattr(os, "register_at_fork"):
+        ForkSafeThread.starts_last = True
+        os.register_at_fork(after_in_child=_start_held)
+
+
+def _start_held() -> None:
+    while _HELD:
+        _HELD.pop(0).start()
 
 
 class ForkSafeThread:
@@ -113,6 +126,9 @@ class ForkSafeThread:
         run: the thread's work; must return soon after its argument is set.
         interrupt: wakes `run` if it waits for something other than its argument.
     """
+
+    starts_last: ClassVar = False
+    """Whether forked children start it after the hooks of what has patched the standard library."""
 
     def __init__(
         self, name: str, run: Callable[[threading.Event], None], interrupt: Callable[[], None] = lambda: None
@@ -180,8 +196,10 @@ class ForkSafeThread:
     def resume_in_child(self) -> None:
         """Start a thread in a forked child, which has none of its parent's threads."""
         self._begin()
-        self.resume()
-        self._wait_until_it_runs()
+        if self._wanted and self.starts_last:
+            _HELD.append(self)
+        elif self._wanted:
+            self.start()
 
     def _wait_until_it_runs(self) -> None:
         """Wait as `Thread.start` does: gevent reads the list of threads without a lock when a worker begins.
@@ -195,3 +213,5 @@ class ForkSafeThread:
 
 
 _LOOPING: Final[weakref.WeakSet[ForkSafeThread]] = weakref.WeakSet()
+_HELD: Final[list[ForkSafeThread]] = []
+"""In a child: what has not started yet."""
