@@ -7,7 +7,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Sequence
-from math import inf
 from typing import Final, NamedTuple
 
 MIX: Final = (
@@ -52,7 +51,7 @@ class Load:
     def __init__(
         self, port: int, seconds: float, rate: float = RATE, phases: Sequence[Phase] = PHASES
     ) -> None:
-        self._port, self._phases = port, phases
+        self.port, self._phases = port, phases
         self._began = time.monotonic()
         self._seconds = seconds
         self._pause = 1 / rate
@@ -63,10 +62,6 @@ class Load:
         """Answers with a 5xx status."""
         self.latencies: deque[float] = deque(maxlen=400)
         """Seconds, as the client saw them."""
-
-    def without_errors(self) -> Load:
-        """Return a load that goes on until it is stopped; none of its requests fails."""
-        return Load(self._port, inf, 1 / self._pause, phases=PHASES[-1:])
 
     def start(self) -> None:
         """Start sending."""
@@ -93,7 +88,7 @@ class Load:
         return self._thread.is_alive()
 
     def _run(self) -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
         due = time.monotonic()
         while not self._stop.is_set() and time.monotonic() < self._began + self._seconds:
             started = time.monotonic()

@@ -11,10 +11,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
+from math import inf
 from pathlib import Path
 from typing import IO, Any
 
-from slotel.cli.demo.load import Load
+from slotel.cli.demo.load import PHASES, Load
 from slotel.cli.local import free_port, read_samples
 from slotel.cli.sink.server import SentrySink
 from slotel.config import names
@@ -113,7 +114,7 @@ class Demo:
 
     def stay(self) -> None:
         """Send requests without errors until Ctrl-C."""
-        self.load = self.load.without_errors()
+        self.load = Load(self.load.port, inf, phases=PHASES[-1:])
         self.load.start()
         with suppress(KeyboardInterrupt):
             self.load.join()

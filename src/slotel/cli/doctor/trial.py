@@ -39,8 +39,7 @@ def trial(
 ) -> Iterator[Finding]:
     """Start a command, request the paths, yield what came of it; the command is ended with SIGTERM.
 
-    Args:
-        own_sentry: events go to a sink of this process, and not to SENTRY_DSN.
+    With `own_sentry` events go to a sink of this process, and not to SENTRY_DSN.
     """
     if shutil.which(command[0], path=environ.get("PATH")) is None:
         fix = "check its name, and whether the environment of the service is active"

@@ -138,7 +138,8 @@ def container(environ: Mapping[str, str]) -> Iterator[Finding]:
     """Whether Prometheus can reach a service that runs in a container."""
     host = read_address(environ)[0]
     is_default = not environ.get(HOST, "").strip()  # who names an address has decided
-    if is_default and wants_prometheus(environ) and host in _LOOPBACK and _in_container(environ):
+    is_inside = "KUBERNETES_SERVICE_HOST" in environ or any(Path(mark).exists() for mark in _CONTAINER_MARKS)
+    if is_default and wants_prometheus(environ) and host in _LOOPBACK and is_inside:
         text = f"/metrics is bound to {host}, and no other container can reach it"
         yield Finding("metrics", "info", text, f"set {HOST}=0.0.0.0", "SLO154")
 
@@ -179,11 +180,6 @@ def runtime_directory(environ: Mapping[str, str]) -> Iterator[Finding]:
         yield Finding("workers", "warn", text, fix, "SLO156")
     else:
         yield Finding("workers", "ok", f"counts are shared in {place} ({free[place] / 2**20:,.0f} MiB free)")
-
-
-def _in_container(environ: Mapping[str, str]) -> bool:
-    """Whether this process runs in a container, of Docker, Podman or Kubernetes."""
-    return "KUBERNETES_SERVICE_HOST" in environ or any(Path(mark).exists() for mark in _CONTAINER_MARKS)
 
 
 def _otel_names() -> frozenset[str]:

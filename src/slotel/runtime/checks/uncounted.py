@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from ipaddress import ip_address
 from itertools import chain
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from slotel.config import names
 from slotel.config.slo import ENTRY_KIND_LABELS
@@ -203,12 +203,9 @@ def _looked_at(descriptor: int) -> Iterator[Connection]:
             is_public = is_internet and (port < _EPHEMERAL or not ip_address(address).is_loopback)
             yield Connection(port, is_listening=True, is_public=is_public)
         else:
-            yield Connection(port, is_answered=is_internet and _is_answered(found))
-
-
-def _is_answered(connection: Any) -> bool:
-    told = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _BYTES.size)
-    return len(told) == _BYTES.size and min(_BYTES.unpack(told)) >= _LEAST
+            size = _BYTES.size
+            told = found.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, size) if is_internet else b""
+            yield Connection(port, is_answered=len(told) == size and min(_BYTES.unpack(told)) >= _LEAST)
 
 
 def _uncounted(port: int, *, is_answered: bool) -> Finding:

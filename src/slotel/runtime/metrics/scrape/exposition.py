@@ -63,7 +63,8 @@ class Exposition:
         families = list(families)
         self._forget(families)
         if self._target:
-            yield _target_lines(self._target, openmetrics=openmetrics)
+            name, kind = ("target", "info") if openmetrics else ("target_info", "gauge")
+            yield f"# HELP {name} Target metadata\n# TYPE {name} {kind}\ntarget_info{{{self._target}}} 1\n"
         for family in families:
             if not family.series:
                 continue
@@ -186,8 +187,3 @@ def _label(key: str) -> str:
     if name.startswith("__"):
         name = f"_{name.lstrip('_')}"
     return f"key_{name}" if name[0].isdigit() else name
-
-
-def _target_lines(labels: str, *, openmetrics: bool) -> str:
-    name, kind = ("target", "info") if openmetrics else ("target_info", "gauge")
-    return f"# HELP {name} Target metadata\n# TYPE {name} {kind}\ntarget_info{{{labels}}} 1\n"

@@ -71,11 +71,7 @@ class WorkerFileReader:
         self._refused: set[str] = set()
 
     def read(self, own: str = "", only: AbstractSet[str] | None = None) -> tuple[Peer, ...]:
-        """Return the processes with counts, without the one with stem `own`. Raises OSError without a directory.
-
-        Args:
-            only: stems that are wanted; None for all.
-        """
+        """Return the processes with counts, but the one with stem `own`; `only` these stems, or all. Raises OSError."""
         return self._unmoved(lambda files: self._read(files, own, only))
 
     def files(self, suffix: str, own: str = "") -> list[tuple[str, bytes]]:
