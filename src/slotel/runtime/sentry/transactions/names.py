@@ -27,6 +27,7 @@ _OTHERS: Final = {
 }  # fmt: skip
 """The same for frameworks with sentry-sdk's own integration, which names a request itself."""
 _OF_CODE: Final = frozenset({"endpoint", "function_name"})
+_MOST_SCOPES: Final = 1_000
 _CELERY_RUN: Final = "run/"
 """Prefix of a task's name in the span names of OpenTelemetry's Celery instrumentation."""
 _CONVERTED: Final = re.compile(r"<(?:[^:>]+:)?([^>]+)>")
@@ -39,21 +40,31 @@ class Name(NamedTuple):
     source: str
 
 
-class TransactionStyles(NamedTuple):
-    """The naming style of each framework.
+class TransactionStyles:
+    """The naming style of each framework, cached for each instrumentation.
 
     Args:
         client: whose integrations define the styles.
         is_native: `transaction_names` is `native`.
     """
 
-    client: Any
-    is_native: bool
+    def __init__(self, client: Any, is_native: bool) -> None:
+        self.is_native = is_native
+        self._client = client
+        self._known: dict[str, tuple[str, str | None]] = {}
 
     def of(self, span: ReadableSpan) -> tuple[str, str | None]:
         """Return the framework of a span, and its style; None if OpenTelemetry's name is kept."""
-        framework = framework_of(span)
-        return framework, _chosen(framework, _DEFAULTS.get(framework), self.client, self.is_native)
+        scope = span.instrumentation_scope
+        name = "" if scope is None else scope.name
+        known = self._known.get(name)
+        if known is None:
+            if len(self._known) >= _MOST_SCOPES:
+                self._known.clear()
+            framework = framework_of(span)
+            style = _chosen(framework, _DEFAULTS.get(framework), self._client, self.is_native)
+            known = self._known[name] = framework, style
+        return known
 
 
 def name_of_code(
