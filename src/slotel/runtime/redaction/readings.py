@@ -1,4 +1,4 @@
-"""Returns a text as another reader sees it: a terminal, a browser, a decoder of UTF-16. Finds no secrets. Pure.
+"""Returns a text as another reader sees it: a terminal, a browser, a decoder of UTF-16 or of base64. Pure.
 
 The redactor looks at a text as it is, and then at these readings of it: a key that one of them shows is hidden in the
 text by nothing else. Every pattern is bounded, so that no text takes more than a time proportional to its length.
@@ -6,11 +6,15 @@ text by nothing else. Every pattern is bounded, so that no text takes more than 
 
 from __future__ import annotations
 
+import binascii
+import codecs
 import re
 import unicodedata
+from collections.abc import Callable
 from html import unescape
 from typing import Final
 
+from slotel.config.names import REDACTED
 from slotel.config.patterns import lazy_pattern
 
 MOST: Final = 6
@@ -47,6 +51,17 @@ _ENTITY: Final = lazy_pattern(r"&(?:amp;|#38;){0,4}#?\w{2,8};")
 _WIDE: Final = lazy_pattern(r"[\uff01-\uff5e\U0001d400-\U0001d7ff]")
 _DEEP: Final = lazy_pattern(r"%(?:25){4,}(?=[0-9A-Fa-f]{2})")
 """A percent sign that is encoded again and again."""
+_BASE64: Final = lazy_pattern(
+    r"[CDI-Za-f](?<![A-Za-z0-9+/_-].)[A-Za-z0-9+/_-]{3}(?:[CDI-Za-f][A-Za-z0-9+/_-]{3}){5}[A-Za-z0-9+/_-]*={0,2}"
+)
+_HEX: Final = lazy_pattern(
+    r"[2-70](?<![A-Za-wyz0-9].)[0-9a-fA-F](?:[2-7][0-9a-fA-F]|0[9aAdD]){11,}(?![0-9A-Za-z])"
+)
+"""Runs whose first characters stand for ASCII: others are numbers, names, paths."""
+_BINARY: Final = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_LONGEST_PACKED: Final = 1_000_000
+_UTF_8: Final = codecs.getincrementaldecoder("utf-8")
+_URL_SAFE: Final = str.maketrans("-_", "+/")
 
 
 def plain(text: str) -> str:
@@ -168,3 +183,37 @@ def _is_readable(data: bytes, encoding: str) -> bool:
     except UnicodeDecodeError:
         return False
     return True
+
+
+def without_packed(text: str, redact: Callable[[str], str]) -> str:
+    """Return the text without what is packed in it as base64 or in hexadecimal digits and is changed by `redact`.
+
+    >>> without_packed("state=eyJwYXNzd29yZCI6ICJodW50ZXIyIn0=", lambda text: "")
+    'state=[Filtered]'
+    """
+
+    def one(run: re.Match[str]) -> str:
+        inner = _unpacked(run[0], bytes.fromhex if run.re is hexadecimal else _of_base64)
+        return run[0] if inner is None or redact(inner) == inner else REDACTED
+
+    hexadecimal = None
+    if (found := _HEX.search(text)) is not None:
+        hexadecimal = found.re
+        text = _HEX.sub(one, text)
+    return text if _BASE64.search(text) is None else _BASE64.sub(one, text)
+
+
+def _unpacked(run: str, unpack: Callable[[str], bytes]) -> str | None:
+    try:
+        data = b"" if len(run) > _LONGEST_PACKED else unpack(run)
+        # what is cut off may end within a character: an incremental decoder waits for the rest of it
+        return None if _BINARY.search(data) is not None else _UTF_8().decode(data)
+    except ValueError:
+        return None
+
+
+def _of_base64(run: str) -> bytes:
+    run = run.rstrip("=")
+    if len(run) % 4 == 1:
+        run = run[:-1]
+    return binascii.a2b_base64(run.translate(_URL_SAFE) + "=" * (-len(run) % 4))

@@ -14,7 +14,7 @@ from slotel.config.names import REDACTED
 from slotel.config.patterns import lazy_pattern
 from slotel.config.redaction.choices import PLACEHOLDERS
 from slotel.config.redaction.keys import CORES
-from slotel.runtime.redaction import columns, commands, named, packed, statements
+from slotel.runtime.redaction import columns, commands, named, statements
 from slotel.runtime.redaction.notation import (
     FLAG,
     KEY,
@@ -29,7 +29,7 @@ from slotel.runtime.redaction.notation import (
     value_of_flag,
     value_of_part,
 )
-from slotel.runtime.redaction.readings import MOST, is_plain, plain
+from slotel.runtime.redaction.readings import MOST, is_plain, plain, without_packed
 from slotel.runtime.redaction.values import Values
 
 SHORTEST: Final = 5
@@ -223,7 +223,7 @@ class TextRedactor:
         if _has_sign(text) and self._names_a_key(text):
             text = self._pairs(text)
         text = self._values(commands.redacted(text, self._found), self._found)
-        return packed.redacted(text, lambda inner: self._redact(inner, depth - 1)) if depth else text
+        return without_packed(text, lambda inner: self._redact(inner, depth - 1)) if depth else text
 
     def _pairs(self, text: str) -> str:
         """Redact the values of sensitive names, in each notation that the text may have."""

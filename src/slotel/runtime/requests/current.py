@@ -17,8 +17,8 @@ from slotel.runtime.upstream.otel.reading import attributes_of
 
 def has_server_span() -> bool:
     """Return whether an instrumentation has made the server span of the current request."""
-    served = SERVED.get()
-    return served is not None and served.local_root is not None and not is_own(served.local_root.span)
+    span = _server_span()
+    return span is not None and not is_own(span)
 
 
 def is_served() -> bool:
@@ -27,18 +27,21 @@ def is_served() -> bool:
     return served is not None and not served.is_over
 
 
+def _server_span() -> Span | None:
+    served = SERVED.get()
+    return None if served is None or served.local_root is None else served.local_root.span
+
+
 def name_served(route: str) -> None:
     """Name the current request by its full route, which only the mounted application knows."""
-    served = SERVED.get()
-    if served is not None and served.local_root is not None:
-        name_by_route(served.local_root.span, route)
+    if (span := _server_span()) is not None:
+        name_by_route(span, route)
 
 
 def name_served_socket() -> None:
     """Add the method of the handshake to the name of the current websocket, which has its route."""
-    served = SERVED.get()
-    if served is not None and served.local_root is not None:
-        name_socket(served.local_root.span)
+    if (span := _server_span()) is not None:
+        name_socket(span)
 
 
 def note_route(route: str) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry import trace
@@ -24,6 +25,12 @@ MAX_OPEN: Final = 50_000
 """Open spans that are remembered. Beyond this the oldest is forgotten, so that spans without an end fill no memory."""
 
 
+def _handled() -> int:
+    error = sys.exc_info()[1]
+    return 0 if error is None else id(error)
+
+
+@dataclass(slots=True, eq=False, repr=False)
 class LocalRoot:
     """The local root span of a part of a trace, and what its spans share.
 
@@ -42,35 +49,18 @@ class LocalRoot:
         spans, state: used by the component that exports.
     """
 
-    __slots__ = (
-        "client_left",
-        "decision",
-        "ended",
-        "expected",
-        "handled",
-        "root_id",
-        "scopes",
-        "served",
-        "span",
-        "spans",
-        "state",
-        "tags",
-    )
-
-    def __init__(self, span: Span, root_id: int) -> None:
-        self.span = span
-        self.root_id = root_id
-        self.tags: dict[str, str] = {}
-        self.ended = False
-        self.decision: Decision | None = None
-        self.served: ServedRequest | None = None
-        self.scopes: Any = None
-        self.expected = False
-        self.client_left = False
-        handled = sys.exc_info()[1]
-        self.handled = 0 if handled is None else id(handled)
-        self.spans: list[ReadableSpan] = []
-        self.state: Any = None
+    span: Span
+    root_id: int
+    tags: dict[str, str] = field(default_factory=dict)
+    ended: bool = False
+    decision: Decision | None = None
+    served: ServedRequest | None = None
+    scopes: Any = None
+    expected: bool = False
+    client_left: bool = False
+    handled: int = field(default_factory=_handled)
+    spans: list[ReadableSpan] = field(default_factory=list)
+    state: Any = None
 
 
 class OpenSpans:

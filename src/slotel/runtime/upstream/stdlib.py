@@ -36,17 +36,14 @@ _SOCKET: Final = Probe(
     why="looks at a socket of the app; gevent's class, in its place, would make that one non-blocking",
     without="nothing tells of a server whose requests are not counted",
 )  # fmt: skip
-_INTERPRETER: Final = Probe(
-    "_interpreters", "get_current",
-    why="a subinterpreter cannot end while slotel's threads run in it: slotel does not start there",
-    without="a process that uses subinterpreters may not end",
-    level=None,
-)  # fmt: skip
-_INTERPRETER_BEFORE_313: Final = Probe(
-    "_xxsubinterpreters", "get_current",
-    why="the same, before Python 3.13",
-    without="a process that uses subinterpreters may not end",
-    level=None,
+_INTERPRETERS: Final = tuple(
+    Probe(
+        module, "get_current",
+        why="a subinterpreter cannot end while slotel's threads run in it: slotel does not start there",
+        without="a process that uses subinterpreters may not end",
+        level=None,
+    )
+    for module in ("_interpreters", "_xxsubinterpreters")  # the second before Python 3.13
 )  # fmt: skip
 _ENABLE, _DISABLE = (
     Probe(
@@ -130,7 +127,7 @@ def around_faulthandler(before: Callable[[], object], after: Callable[[], object
 
 def in_subinterpreter() -> bool:
     """Return whether this is another interpreter than the first of its process."""
-    ask = _INTERPRETER.load() or _INTERPRETER_BEFORE_313.load()
+    ask = next(filter(None, (each.load() for each in _INTERPRETERS)), None)
     found = ask() if ask is not None else 0
     return int(found[0] if isinstance(found, tuple) else found) != 0
 

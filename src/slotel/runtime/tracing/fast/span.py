@@ -83,17 +83,9 @@ class LeanSpan(Span):
         self._end_time: int | None = None
         self._first_end = True
         limits = tracer.span_limits
-        most = limits.max_span_attributes
         if not attributes:
             self._attributes: dict[str, Any] = {}
-        elif (
-            attributes.__class__ in _COPIED
-            and limits.max_span_attribute_length is None
-            and (most is None or len(attributes) <= most)
-            and _PLAIN.issuperset(map(type, attributes.values()))
-            and _TEXT.issuperset(map(type, attributes))
-            and "" not in attributes
-        ):
+        elif attributes.__class__ in _COPIED and _fits(attributes, limits, 0):
             self._attributes = dict(attributes)
         else:
             self._attributes = {}
@@ -322,14 +314,13 @@ class LeanSpan(Span):
 def _fits(attributes: Mapping[Any, Any], limits: SpanLimits, standing: int) -> bool:
     """Whether attributes can be taken over as they are."""
     most = limits.max_span_attributes
-    if limits.max_span_attribute_length is not None or (
-        most is not None and standing + len(attributes) > most
-    ):
-        return False
-    for key, value in attributes.items():
-        if value.__class__ not in _PLAIN or key.__class__ is not str or not key:
-            return False
-    return True
+    return (
+        limits.max_span_attribute_length is None
+        and (most is None or standing + len(attributes) <= most)
+        and _PLAIN.issuperset(map(type, attributes.values()))
+        and _TEXT.issuperset(map(type, attributes))
+        and "" not in attributes
+    )
 
 
 for _name in ("context", "end_time", "kind", "name", "parent", "resource", "start_time", "status"):

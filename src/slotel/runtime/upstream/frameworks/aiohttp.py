@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Awaitable, Callable
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from slotel.runtime.upstream.probe import Probe
 
@@ -30,29 +30,17 @@ _END: Final = Probe(
 
 Serve = Callable[[Any, Callable[[Any], Awaitable[Any]]], Awaitable[Any]]
 """Serves a request, with a function that hands it to a given handler, and sends what that returns."""
+Served = Callable[[], Any]
+"""Returns the request that is served in this context. It has `status`, of the head that is sent, `unsent`, the error by
+which it was not, and `note_ended`, called with the number of the answer's last bytes, but not of a file."""
 
 
-class Served(Protocol):
-    """What is noted of a request while its answer is sent.
-
-    Attributes:
-        status: of the head that is sent.
-        unsent: why the answer could not be sent.
-    """
-
-    status: int | None
-    unsent: ConnectionError | None
-
-    def note_ended(self, last: int) -> None:
-        """Called with the number of the last bytes of the answer; the bytes of a file are not counted."""
-
-
-def watch_answers(serve: Callable[[Any], Serve | None], served: Callable[[], Served | None]) -> None:
+def watch_answers(serve: Callable[[Any], Serve | None], served: Served) -> None:
     """Watch each answer of aiohttp.web until it is sent, from the import of aiohttp's server on.
 
     Args:
         serve: returns the function that serves the requests of a handler; None if they are not watched.
-        served: returns the request that is served in this context, if it is watched.
+        served: see `Served`; None for a request that is not watched.
     """
     _HANDLE.wrap_on_import(functools.partial(_handling, serve))
     _LOG.wrap_on_import(functools.partial(_logging, served))
@@ -78,7 +66,7 @@ def _handling(serve: Callable[[Any], Serve | None], original: Any) -> Any:
     return _handle_request
 
 
-def _logging(served: Callable[[], Served | None], original: Any) -> Any:
+def _logging(served: Served, original: Any) -> Any:
     def log_access(its: Any, *args: Any, **kwargs: Any) -> Any:
         __traceback_hide__ = True
         error = sys.exc_info()[1]
@@ -89,7 +77,7 @@ def _logging(served: Callable[[], Served | None], original: Any) -> Any:
     return log_access
 
 
-def _preparing(served: Callable[[], Served | None], original: Any) -> Any:
+def _preparing(served: Served, original: Any) -> Any:
     async def prepare(its: Any, *args: Any, **kwargs: Any) -> Any:
         __traceback_hide__ = True
         writer = await original(its, *args, **kwargs)
@@ -100,7 +88,7 @@ def _preparing(served: Callable[[], Served | None], original: Any) -> Any:
     return prepare
 
 
-def _ending(served: Callable[[], Served | None], original: Any) -> Any:
+def _ending(served: Served, original: Any) -> Any:
     def write_eof(its: Any, data: bytes = b"", *args: Any, **kwargs: Any) -> Any:
         is_file = isinstance(its, sys.modules["aiohttp.web"].FileResponse)
         if not is_file and (request := served()) is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import threading
 from collections.abc import Callable
@@ -55,28 +56,23 @@ _TEMPORALITY: Final = Probe(
     why="a backend that prefers differences gets differences",
     without="slotel's metrics are sent as cumulative",
 )  # fmt: skip
-_MEASURES: Final = Probe(
-    _PROVIDER, "_measurement_consumer",
-    why="a child of a fork counts the app's metrics from zero", without=_REPEATS,
-)  # fmt: skip
-_STORAGES: Final = Probe(
-    _CONSUMER, "_reader_storages", why="the same: where the counts are", without=_REPEATS
+_repeating: Final = functools.partial(Probe, without=_REPEATS)
+_MEASURES: Final = _repeating(
+    _PROVIDER, "_measurement_consumer", why="a child of a fork counts the app's metrics from zero"
 )
-_CONSUMER_CONFIG: Final = Probe(
-    _CONSUMER, "_sdk_config", why="the same: what a new storage is made with", without=_REPEATS
+_STORAGES: Final = _repeating(_CONSUMER, "_reader_storages", why="the same: where the counts are")
+_CONSUMER_CONFIG, _BY_TEMPORALITY, _BY_AGGREGATION = (
+    _repeating(where, name, why="the same: what a new storage is made with")
+    for where, name in (
+        (_CONSUMER, "_sdk_config"),
+        (_READER, "_instrument_class_temporality"),
+        (_READER, "_instrument_class_aggregation"),
+    )
 )
 _CONSUMER_LOCK: Final = Probe(
     _CONSUMER, "_lock",
     why="the same: a thread of the parent may hold it",
     without="a child whose parent was counting when it forked may wait for ever at its first export",
-)  # fmt: skip
-_BY_TEMPORALITY: Final = Probe(
-    _READER, "_instrument_class_temporality",
-    why="the same: what a new storage is made with", without=_REPEATS,
-)  # fmt: skip
-_BY_AGGREGATION: Final = Probe(
-    _READER, "_instrument_class_aggregation",
-    why="the same: what a new storage is made with", without=_REPEATS,
 )  # fmt: skip
 _EXPORT_LOCK: Final = Probe(
     _PERIODIC, "_export_lock",

@@ -66,11 +66,9 @@ _CURSOR: Final = Probe(
     why="asyncpg's instrumentation makes a span for each row of a cursor, not for each query of more rows (0.66b1)",
     without="each row of a cursor of asyncpg is a span",
 )  # fmt: skip
-_ROWS: Final = Probe(
-    "asyncpg.cursor:CursorIterator", "_buffer", why="the same: the rows that it has", without=_CURSOR.without
-)
-_EXHAUSTED: Final = Probe(
-    "asyncpg.cursor:CursorIterator", "_exhausted", why="the same: there are no more", without=_CURSOR.without
+_ROWS, _EXHAUSTED = (
+    Probe("asyncpg.cursor:CursorIterator", name, why=f"the same: {what}", without=_CURSOR.without)
+    for name, what in (("_buffer", "the rows that it has"), ("_exhausted", "there are no more"))
 )
 _MIDDLEWARES: Final = tuple(
     Probe(
