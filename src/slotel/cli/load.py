@@ -64,16 +64,12 @@ def load_all(configs: Sequence[str]) -> tuple[Reading, ...]:
 
 def load_all_or_exit(configs: Sequence[str]) -> tuple[Reading, ...]:
     """Return the services; if one has a problem or no name, print each problem on a line and exit with 1."""
-    return checked(load_all(configs))
-
-
-def checked(readings: Sequence[Reading]) -> tuple[Reading, ...]:
-    """Return the readings if they have no problem; otherwise print the problems, and exit with 1."""
+    readings = load_all(configs)
     problems = [each for reading in readings for each in (*reading.problems, *unnamed(reading))]
     if problems:
         complain(problems)
         raise SystemExit(1)
-    return tuple(readings)
+    return readings
 
 
 def unnamed(reading: Reading) -> tuple[Problem, ...]:

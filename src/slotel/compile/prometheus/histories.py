@@ -6,7 +6,7 @@ A minute is counted from the history's begin. Source: Prometheus' documentation,
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from slotel.compile.conventions import selected
@@ -84,16 +84,9 @@ def _foreign(found: ExampleSeries, phases: Sequence[Phase], *, errors_exist: boo
     """Let every series go up with the events that it counts; some count both."""
     made = []
     for name in dict.fromkeys((*found.good, *found.bad)):
-        if errors_exist or name in found.good:
-            counted = [
-                Phase(
-                    each.steps,
-                    each.good * (name in found.good) + each.bad * (name in found.bad),
-                    0,
-                    each.restart,
-                )
-                for each in phases
-            ]
+        is_good, is_bad = name in found.good, name in found.bad
+        if errors_exist or is_good:
+            counted = [replace(each, good=each.good * is_good + each.bad * is_bad) for each in phases]
             made.append({"series": name, "values": " ".join(_values(counted, "good"))})
     return made
 

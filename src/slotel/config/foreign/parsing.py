@@ -45,7 +45,7 @@ def parse(query: str) -> Any:
     import promql_parser
 
     tokens = list(_tokens(query))
-    _check_brackets(query, tokens)
+    _check(query, tokens)
     text = "".join(each.text for each in tokens)
     try:
         return promql_parser.parse(text)
@@ -77,7 +77,16 @@ def _tokens(query: str) -> Iterator[_Token]:
         yield _Token(kind, text, found.start())
 
 
-def _check_brackets(query: str, tokens: list[_Token]) -> None:
+def _check(query: str, tokens: list[_Token]) -> None:
+    expected = _unclosed(query, tokens)
+    if sum(token.text in _OPERATORS for token in tokens) > MAX_OPERATORS:
+        raise UnsupportedQueryError(f"the query has more than {MAX_OPERATORS} operators")
+    if expected:
+        raise UnsupportedQueryError(f"{_place(query, len(query))}expected '{expected[-1]}', the query ends")
+
+
+def _unclosed(query: str, tokens: list[_Token]) -> list[str]:
+    """Return what closes the brackets that are open at the end, the innermost last."""
     expected: list[str] = []
     for token in tokens:
         if token.kind != "other":
@@ -88,10 +97,7 @@ def _check_brackets(query: str, tokens: list[_Token]) -> None:
             raise UnsupportedQueryError(f"{_place(query, token.begin)}'{token.text}' closes no bracket")
         if len(expected) > MAX_DEPTH:
             raise UnsupportedQueryError(f"{_place(query, token.begin)}nested more than {MAX_DEPTH} deep")
-    if sum(token.text in _OPERATORS for token in tokens) > MAX_OPERATORS:
-        raise UnsupportedQueryError(f"the query has more than {MAX_OPERATORS} operators")
-    if expected:
-        raise UnsupportedQueryError(f"{_place(query, len(query))}expected '{expected[-1]}', the query ends")
+    return expected
 
 
 def _fault(query: str, tokens: list[_Token], parse_: Any) -> str:
@@ -99,7 +105,7 @@ def _fault(query: str, tokens: list[_Token], parse_: Any) -> str:
     said = [token for token in tokens if token.kind not in {"blank", "comment"}]
     for count in range(len(said), 0, -1):
         beginning = " ".join(token.text for token in said[:count])
-        closing = "".join(reversed([*_open(said[:count])]))
+        closing = "".join(reversed(_unclosed(query, said[:count])))
         for completion in _COMPLETIONS:
             try:
                 parse_(beginning + completion + closing)
@@ -108,16 +114,6 @@ def _fault(query: str, tokens: list[_Token], parse_: Any) -> str:
             begin = said[count].begin if count < len(said) else len(query)
             return _place(query, begin)
     return _place(query, said[0].begin) if said else ""
-
-
-def _open(tokens: list[_Token]) -> list[str]:
-    found: list[str] = []
-    for token in tokens:
-        if token.kind == "other" and token.text in _CLOSING:
-            found.append(_CLOSING[token.text])
-        elif token.kind == "other" and found and token.text == found[-1]:
-            found.pop()
-    return found
 
 
 def _place(query: str, begin: int) -> str:

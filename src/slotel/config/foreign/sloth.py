@@ -25,12 +25,12 @@ VERSION: Final = "prometheus/v1"
 RESOURCE: Final = "sloth.slok.dev/v1"
 KIND: Final = "PrometheusServiceLevel"
 _KEYS: Final = {
-    "errorQuery": "error_query",
-    "totalQuery": "total_query",
-    "errorRatioQuery": "error_ratio_query",
-    "pageAlert": "page_alert",
-    "ticketAlert": "ticket_alert",
-    "sloPlugins": "slo_plugins",
+    "error_query": "errorQuery",
+    "total_query": "totalQuery",
+    "error_ratio_query": "errorRatioQuery",
+    "page_alert": "pageAlert",
+    "ticket_alert": "ticketAlert",
+    "slo_plugins": "sloPlugins",
 }
 """Names of the same fields in the Kubernetes resource."""
 
@@ -147,13 +147,13 @@ class _Reader:
 
     def _key(self, part: Mapping[str, Any], name: str) -> str:
         """Return how the part calls it: the Kubernetes resource writes errorQuery, the file error_query."""
-        other = next((key for key, value in _KEYS.items() if value == name), name)
+        other = _KEYS.get(name, name)
         return other if self._is_resource and other in part else name
 
     def _known(self, part: Any, keys: tuple[str, ...], steps: Steps) -> Mapping[str, Any]:
         """Return the part as a mapping. Sloth ignores unknown keys, so they are only reported."""
         found = mapping(part, steps)
-        allowed = [*keys, *(key for key, name in _KEYS.items() if name in keys and self._is_resource)]
+        allowed = [*keys, *(_KEYS[key] for key in keys if key in _KEYS and self._is_resource)]
         for key in found:
             if key not in allowed:
                 self._ignore(
