@@ -23,7 +23,7 @@ COMMANDS: Final = {
         "slotel.cli.generate",
         "Write Prometheus rules with their tests, dashboards, collector policy.",
     ),
-    "backtest": ("slotel.cli.backtest.command", "Print which alerts would have fired in the last weeks."),
+    "backtest": ("slotel.cli.backtest", "Print which alerts would have fired in the last weeks."),
     "suggest": ("slotel.cli.suggest", "Draft slotel.yaml from the last weeks of a service."),
     "schema": ("slotel.cli.schema", "Print the JSON schema of slotel.yaml."),
     "completion": ("slotel.cli.completion", "Print the completion script for bash, zsh or fish."),

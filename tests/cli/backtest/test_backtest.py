@@ -10,7 +10,7 @@ import random
 import pytest
 from click.testing import CliRunner
 
-from slotel.cli.backtest.command import pasts
+from slotel.cli.backtest import pasts
 from slotel.cli.commands import app
 from slotel.cli.generate import compile_all
 from slotel.cli.prometheus.api import PrometheusApi

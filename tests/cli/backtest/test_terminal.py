@@ -7,7 +7,7 @@ from click.testing import CliRunner
 from rich.console import Console
 
 from slotel.cli.backtest import command as backtest_command
-from slotel.cli.backtest.terminal import report, show
+from slotel.cli.backtest import report, show
 from slotel.cli.suggest import command as suggest_command
 from slotel.compile.backtest import Backtest, Fired
 
@@ -36,9 +36,7 @@ def test_a_pipe_and_a_report_have_what_a_wide_terminal_has(capsys):
 
 
 @pytest.mark.parametrize("end", ["nan", "inf", "1e300", "-5", "1796064396000"])
-@pytest.mark.parametrize(
-    ("command", "flag"), [(backtest_command.command, "--until"), (suggest_command, "--at")]
-)
+@pytest.mark.parametrize(("command", "flag"), [(backtest_command, "--until"), (suggest_command, "--at")])
 def test_an_end_that_is_no_time_is_refused_in_one_line(command, flag, end):
     done = CliRunner().invoke(command, ["--prometheus", "http://127.0.0.1:1", f"{flag}={end}"])
     assert done.exit_code == 2

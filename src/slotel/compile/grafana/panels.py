@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, TypedDict
+from typing import Any, Final
 
 from grafana_foundation_sdk.builders import (
     bargauge,
@@ -19,9 +19,6 @@ from grafana_foundation_sdk.builders import (
 from grafana_foundation_sdk.models import common as c
 from grafana_foundation_sdk.models import dashboard as d
 from grafana_foundation_sdk.models import prometheus as p
-
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
 
 DATASOURCE: Final = c.DataSourceRef(type_val="prometheus", uid="${datasource}")
 
@@ -111,27 +108,6 @@ def legend() -> Any:
     return common.VizLegendOptions().show_legend(True)
 
 
-class Shown(TypedDict, total=False):
-    """What every panel may have in addition to its title, its description and its queries.
-
-    Args:
-        unit: Grafana's id of it, as `s`: https://github.com/grafana/grafana, packages/grafana-data/src/valueFormats.
-        decimals: of the numbers shown; None lets Grafana choose.
-        width, height: in cells of the dashboard's grid, which is 24 wide; a cell is about 36 pixels high.
-        thresholds: colours by value.
-        overrides: (name of a series or a column, its properties): what `dashed`, `colored` and `column` return.
-        no_value: shown in place of an empty panel.
-    """
-
-    unit: str
-    decimals: int | None
-    width: int
-    height: int
-    thresholds: Bounds
-    overrides: Sequence[tuple[str, list[Any]]]
-    no_value: str
-
-
 def series_panel(
     title: str,
     description: str,
@@ -140,7 +116,7 @@ def series_panel(
     minimum: float | None = 0,
     maximum: float | None = None,
     over: str = "",
-    **shown: Unpack[Shown],
+    **shown: Any,
 ) -> Any:
     """Return the builder of a panel of lines over time. With thresholds, they are drawn as dashed lines.
 
@@ -163,7 +139,7 @@ def series_panel(
     )
     if stacked:
         panel.stacking(common.StackingConfig().mode(c.StackingMode.NORMAL).group("A"))
-    if shown.get("thresholds") is not None:
+    if shown.get("thresholds"):
         panel.thresholds_style(common.GraphThresholdsStyleConfig().mode(c.GraphThresholdsStyleMode.DASHED))
     if minimum is not None:
         panel.axis_soft_min(minimum)
@@ -181,7 +157,7 @@ def stat_panel(
     *,
     words: Mapping[str, tuple[str, str]] = MappingProxyType({}),
     named: bool = False,
-    **shown: Unpack[Shown],
+    **shown: Any,
 ) -> Any:
     """Return the builder of one large number: the value now. What no longer is has none, and says so.
 
@@ -198,7 +174,7 @@ def stat_panel(
     return _of_now(panel, title, description, [query], words, **shown)
 
 
-def gauge_panel(title: str, description: str, query: Query, **shown: Unpack[Shown]) -> Any:
+def gauge_panel(title: str, description: str, query: Query, **shown: Any) -> Any:
     """Return the builder of a dial of a rate against its limit, coloured at the rim: the value now.
 
     Args:
@@ -209,7 +185,7 @@ def gauge_panel(title: str, description: str, query: Query, **shown: Unpack[Show
     return _of_now(panel, title, description, [query], **shown)
 
 
-def bars_panel(title: str, description: str, *queries: Query, **shown: Unpack[Shown]) -> Any:
+def bars_panel(title: str, description: str, *queries: Query, **shown: Any) -> Any:
     """Return the builder of a horizontal bar for each series, in the order of the queries: the value now."""
     panel = bargauge.Panel().orientation(c.VizOrientation.HORIZONTAL).min(0)
     panel.display_mode(c.BarGaugeDisplayMode.BASIC)
@@ -222,7 +198,7 @@ def _of_now(
     description: str,
     queries: Sequence[Query],
     words: Mapping[str, tuple[str, str]] = MappingProxyType({}),
-    **shown: Unpack[Shown],
+    **shown: Any,
 ) -> Any:
     """Return a panel of present values: each query's last one; grey words where there is none.
 
@@ -287,25 +263,36 @@ def dressed(
     *,
     instant: bool = False,
     table: bool = False,
-    **shown: Unpack[Shown],
+    unit: str = NUMBER,
+    decimals: int | None = None,
+    width: int = 12,
+    height: int = 8,
+    thresholds: Bounds = (),
+    overrides: Sequence[tuple[str, list[Any]]] = (),
+    no_value: str = NO_DATA,
 ) -> Any:
-    """Return a panel builder with what every panel has: title, description, data source, unit, queries, place.
+    """Return a panel builder with what every panel has; other functions pass on what they are `shown` with.
 
     Args:
         queries: at most 16; the panel calls them A, B and so on.
         instant: ask for the value now, not for those of the time range.
         table: ask for rows of labels and value, not for series.
+        unit: Grafana's id of it, as `s`: https://github.com/grafana/grafana, packages/grafana-data/src/valueFormats.
+        decimals: of the numbers shown; None lets Grafana choose.
+        width, height: in cells of the dashboard's grid, which is 24 wide; a cell is about 36 pixels high.
+        thresholds: colours by value.
+        overrides: (name of a series or a column, its properties): what `dashed`, `colored` and `column` return.
+        no_value: shown in place of an empty panel.
     """
     panel.title(title).description(description).datasource(DATASOURCE)
-    panel.unit(shown.get("unit", NUMBER)).no_value(shown.get("no_value", NO_DATA))
-    panel.span(shown.get("width", 12)).height(shown.get("height", 8))
-    if shown.get("decimals") is not None:
-        panel.decimals(shown["decimals"])
-    if shown.get("thresholds") is not None:
-        panel.thresholds(steps(shown["thresholds"]))
+    panel.unit(unit).no_value(no_value).span(width).height(height)
+    if decimals is not None:
+        panel.decimals(decimals)
+    if thresholds:
+        panel.thresholds(steps(thresholds))
     for ref, query in zip(REF_IDS, queries, strict=False):
         panel.with_target(_target(ref, query, instant=instant, table=table))
-    for name, properties in shown.get("overrides", ()):
+    for name, properties in overrides:
         panel.override_by_name(name, properties)
     return panel
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from grafana_foundation_sdk.builders import common, heatmap, statetimeline, table, text
 from grafana_foundation_sdk.models import common as c
@@ -14,9 +14,6 @@ from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 from grafana_foundation_sdk.models.text import TextMode
 
 from slotel.compile.grafana import panels as p
-
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
 
 NUMBER_WIDTH: Final = 120
 """Pixels."""
@@ -30,7 +27,7 @@ def table_panel(
     labels: Mapping[str, str],
     sort_by: str,
     descending: bool = True,
-    **shown: Unpack[p.Shown],
+    **shown: Any,
 ) -> Any:
     """Return a table: a row for each set of labels, a column for each label and for each query's present value.
 

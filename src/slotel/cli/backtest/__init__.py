@@ -1,1 +1,0 @@
-"""`slotel backtest`: which alerts would have fired in the last weeks."""
