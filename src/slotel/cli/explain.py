@@ -55,26 +55,21 @@ def _show(objective: dict[str, Any]) -> None:
     console.print(
         Text(one_line(objective["name"]), style="bold cyan"), Text(one_line(f"— {objective['objective']}."))
     )
-    for title in ("counted", "bad", "excluded"):
-        for line in objective[title]:
-            console.print(Text(f"  {title:>9}  ", style="dim"), Text(one_line(line)), sep="")
+    rows = [(title, one_line(line)) for title in ("counted", "bad", "excluded") for line in objective[title]]
     traffic = objective["traffic"]
     period = f"a {objective['period']}" if objective["period"].isalpha() else objective["period"]
     at_rate = f", at {traffic['events_per_second']:g} a second" if traffic["counted"] == "events" else ""
-    console.print(
-        Text("     budget  ", style="dim"),
+    budget = (
         f"{_count(traffic['allowed_bad_per_period'])} of {_count(traffic['counted_per_period'])} {traffic['counted']} "
-        f"in {period}{at_rate}; "
-        f"or {_seconds(traffic['allowed_outage_seconds'])} of total outage",
-        sep="",
+        f"in {period}{at_rate}; or {_seconds(traffic['allowed_outage_seconds'])} of total outage"
     )
     least = objective["min_bad_events"]
     limit = f"ErrorBudgetLimitExceeded at {objective['limit_alert']}; " if objective["limit_alert"] else ""
-    console.print(
-        Text("     alerts  ", style="dim"),
-        f"{limit}{objective['burn_alert']} as below; none for fewer than {least} bad {traffic['counted']}",
-        sep="",
+    alerts = (
+        f"{limit}{objective['burn_alert']} as below; none for fewer than {least} bad {traffic['counted']}"
     )
+    for title, line in (*rows, ("budget", budget), ("alerts", alerts)):
+        console.print(Text(f"  {title:>9}  ", style="dim"), Text(line), sep="")
     console.print(
         Text("  in an outage of so many errors: seen after how long, how much of the budget is spent", "dim")
     )

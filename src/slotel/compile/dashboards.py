@@ -39,21 +39,17 @@ def files(service: Service) -> Mapping[str, str]:
     if left_out():
         return {}
     try:
-        return _files(service)
+        with warnings.catch_warnings():
+            # The SDK recommends schema v2; v1 (schemaVersion 42) is what every Grafana since 10 reads from a file.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            from slotel.compile.grafana import pipeline, slo_detail, slo_list
+            from slotel.compile.grafana import service as service_board
+            from slotel.compile.grafana.board import to_json
     except ModuleNotFoundError as error:
         if not (error.name or "").startswith("grafana_foundation_sdk"):
             raise
         raise ValueError(
             "the dashboards need Grafana's SDK: run slotel with `uvx --from 'slotel[tools]' slotel …`"
         ) from error
-
-
-def _files(service: Service) -> dict[str, str]:
-    with warnings.catch_warnings():
-        # The SDK recommends schema v2; v1 (schemaVersion 42) is what every Grafana since 10 reads from a file.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        from slotel.compile.grafana import pipeline, slo_detail, slo_list
-        from slotel.compile.grafana import service as service_board
-        from slotel.compile.grafana.board import to_json
     boards = [module.board(service) for module in (slo_list, slo_detail, service_board, pipeline)]
     return {PATHS[board.uid]: to_json(board) for board in boards}

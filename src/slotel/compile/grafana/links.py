@@ -25,11 +25,12 @@ def operation_links(service: Service) -> list[dict[str, Any]]:
     base = service.monitoring.sentry_url
     if base:
         query = f"transaction:%22{OPERATION}%22"
-        addresses = {
-            "Issues in Sentry": f"{base}/issues/?query=is:unresolved+{query}",
-            "Traces in Sentry": f"{base}/explore/traces/?query={query}",
-        }
-        links += [{"title": title, "url": url, "targetBlank": True} for title, url in addresses.items()]
+        issues, traces = (
+            f"{base}/issues/?query=is:unresolved+{query}",
+            f"{base}/explore/traces/?query={query}",
+        )
+        links.append({"title": "Issues in Sentry", "url": issues, "targetBlank": True})
+        links.append({"title": "Traces in Sentry", "url": traces, "targetBlank": True})
     return links
 
 

@@ -218,16 +218,13 @@ def _annotations(
     if service.monitoring.sentry_url:
         found["sentry_url"] = _plain(_sentry_search(service))
     if service.monitoring.grafana_url:
-        shown = urlencode({"var-service": service.name or "", "var-slo": slo.name, **_environment(service)})
+        environment = service.monitoring.match.get("environment")
+        chosen = {"var-service": service.name or "", "var-slo": slo.name}
+        shown = urlencode({**chosen, **({"var-environment": environment} if environment else {})})
         found["dashboard_url"] = _plain(f"{service.monitoring.grafana_url}/d/{DASHBOARD_SLO_DETAIL}?{shown}")
     if slo.alerting is not None:
         found = {**found, **slo.alerting.annotations, **slo.alerting.of(severity).annotations}
     return {name: text for name, text in found.items() if text}
-
-
-def _environment(service: Service) -> dict[str, str]:
-    environment = service.monitoring.match.get("environment", "")
-    return {"var-environment": environment} if environment else {}
 
 
 def _plain(text: str) -> str:

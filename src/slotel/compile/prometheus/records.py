@@ -232,23 +232,20 @@ def objective_rules(service: Service, slo: Slo) -> Iterator[Rule]:
     exprs = {at.OBJECTIVE: slo.objective, at.BUDGET: slo.limit, at.PERIOD_DAYS: slo.period.seconds / DAY}
     for record, value in exprs.items():
         yield Rule(f"vector({number(value)})", record=record, labels=labels)
+    tags = service.tags
+    default = tags.required["team"].default if "team" in tags.required else None
+    told = {
+        "description": slo.description,
+        "owner": tags.set.get("owner") or tags.set.get("team") or default or "",
+    }
     info = {
         "sloth_mode": "cli-gen-prom",
         "sloth_objective": number(slo.objective * 100),
         "sloth_spec": "slotel",
         "sloth_version": "slotel",
-        **described(service, slo),
+        **{key: text for key, text in told.items() if text and key not in service.monitoring.match},
     }
     yield Rule("vector(1)", record=at.INFO, labels={**labels, **info})
-
-
-def described(service: Service, slo: Slo) -> dict[str, str]:
-    """Return the labels `description` and `owner` of an objective, where they are known."""
-    tags = service.tags
-    default = tags.required["team"].default if "team" in tags.required else None
-    owner = tags.set.get("owner") or tags.set.get("team") or default or ""
-    known = {"description": slo.description, "owner": owner}
-    return {label: text for label, text in known.items() if text and label not in service.monitoring.match}
 
 
 def alive_rules(service: Service, counted: Sequence[tuple[Slo, Counts]]) -> Iterator[Rule]:

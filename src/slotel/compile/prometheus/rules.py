@@ -37,12 +37,6 @@ def _check_label(text: str) -> None:
         raise ValueError(f"{text!r} becomes a label: write it without line breaks and control characters")
 
 
-def _named(service: Service) -> str:
-    return ",".join(
-        (service.name or "", *(f"{key}={text}" for key, text in service.monitoring.match.items()))
-    )
-
-
 def groups(service: Service) -> Iterator[Group]:
     """Yield the two rule groups of a service. Within a group each rule sees what those before it recorded.
 
@@ -52,7 +46,8 @@ def groups(service: Service) -> Iterator[Group]:
     Raises:
         ValueError: an objective cannot be counted from the chosen source.
     """
-    slos, named = service.slos, _named(service)
+    slos, match = service.slos, service.monitoring.match
+    named = ",".join((service.name or "", *(f"{key}={text}" for key, text in match.items())))
     counted = {slo.name: counts(service, slo) for slo in slos}
     yield Group(
         f"slotel-period-{named}",
