@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Final
@@ -16,25 +16,23 @@ from slotel.compile.collector import policy
 from slotel.compile.warnings import warnings
 from slotel.config.service import Service
 
-COMPILERS: Final = (
-    "slotel.compile.prometheus.rules",
-    "slotel.compile.prometheus.promtests",
-    "slotel.compile.prometheus.alertmanager",
-    "slotel.compile.collector.policy",
-    "slotel.compile.dashboards",
-    "slotel.compile.provisioning",
-    "slotel.compile.sentry.api",
-)
-"""Modules with `files(service) -> Mapping[str, str]`: relative path → content, the same for the same service."""
-_SHARED: Final = ("slotel.compile.dashboards", "slotel.compile.provisioning")
-"""Files written once for several services: their dashboards serve all services."""
-_OF_A_COLLECTOR: Final = "slotel.compile.collector.policy"
-"""File written once for several services: they share their collectors, and so the policy."""
-_OF_A_PROCESS: Final = ("slotel.compile.sentry.api",)
-"""Files about data that a process sends: not written where every objective is PromQL."""
+COMPILERS: Final = {
+    "slotel.compile.prometheus.rules": "service",
+    "slotel.compile.prometheus.promtests": "service",
+    "slotel.compile.prometheus.alertmanager": "service",
+    "slotel.compile.collector.policy": "collector",
+    "slotel.compile.dashboards": "all",
+    "slotel.compile.provisioning": "all",
+    "slotel.compile.sentry.api": "process",
+}
+"""Modules with `files(service) -> Mapping[str, str]`: relative path → content, the same for the same service.
+
+Of several services each has files of its own (`service`; `process`: not where every objective is PromQL); `all` share
+their dashboards, and their collectors, so one policy (`collector`).
+"""
 
 
-def compile_all(service: Service, compilers: Sequence[str] = COMPILERS) -> dict[str, str]:
+def compile_all(service: Service, compilers: Iterable[str] = COMPILERS) -> dict[str, str]:
     """Return every generated file of a service by its relative path.
 
     Raises:
@@ -64,10 +62,11 @@ def compile_several(services: Sequence[Service]) -> dict[str, tuple[str, str]]:
             raise ValueError(
                 f"'{name}' and '{folders[folder]}' would share the folder '{folder}': rename one"
             )
-        left_out = (*_SHARED, _OF_A_COLLECTOR, *(_OF_A_PROCESS if _is_foreign(service) else ()))
-        made = compile_all(service, [each for each in COMPILERS if each not in left_out])
+        kinds = {"service"} if _is_foreign(service) else {"service", "process"}
+        made = compile_all(service, [module for module, kind in COMPILERS.items() if kind in kinds])
         found.update({f"{folder}/{path}": (name, text) for path, text in made.items()})
-    found.update({path: ("", text) for path, text in compile_all(services[0], _SHARED).items()})
+    shared = [module for module, kind in COMPILERS.items() if kind == "all"]
+    found.update({path: ("", text) for path, text in compile_all(services[0], shared).items()})
     measured = [service for service in services if not _is_foreign(service)]
     if measured:
         names = ", ".join(service.name or "" for service in measured)

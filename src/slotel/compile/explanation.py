@@ -18,6 +18,7 @@ from slotel.config.slo import (
     CLIENT_CLOSED_REQUEST,
     MIN_BAD_EVENTS,
     MINUTE,
+    ZERO,
     BurnRateAlert,
     Slo,
     is_reachable,
@@ -103,7 +104,7 @@ def _counted(slo: Slo) -> list[str]:
 
 def _bad(slo: Slo) -> list[str]:
     if slo.queries is not None:
-        bad = slo.queries.bad.replace(f" or {slo.queries.zero}", "")
+        bad = slo.queries.bad.replace(f" or {ZERO}", "")
         return [f"by Prometheus alone: {bad or slo.queries.ratio}"]
     lines = ["slo.outcome is bad, set in code"]
     if slo.bad.http_5xx:

@@ -10,7 +10,7 @@ from slotel.compile.promql import bucket, equal, number, one_of, series
 from slotel.config import names
 from slotel.config.duration import parse_duration
 from slotel.config.service import Service
-from slotel.config.slo import CLIENT_CLOSED_REQUEST, MINUTE, Queries, Slo
+from slotel.config.slo import CLIENT_CLOSED_REQUEST, MINUTE, WINDOW, ZERO, Queries, Slo
 from slotel.config.tags import label_name
 
 HTTP_DURATION: Final = "http_server_request_duration_seconds"
@@ -153,13 +153,13 @@ def _queries(queries: Queries) -> Counts:
         return _ratio(queries)
 
     def bad(window: str, total: str) -> str:
-        counted = queries.bad.replace(queries.window, window).replace(queries.zero, f"0 * {total}")
+        counted = queries.bad.replace(WINDOW, window).replace(ZERO, f"0 * {total}")
         return f"(clamp_min({counted} or 0 * {total}, 0) <= {total})\nor {total}"
 
     return Counts(
-        total=lambda window: queries.total.replace(queries.window, window).replace(queries.zero, "vector(0)"),
+        total=lambda window: queries.total.replace(WINDOW, window).replace(ZERO, "vector(0)"),
         bad=bad,
-        present=queries.total.replace(queries.window, "10m").replace(f" or {queries.zero}", ""),
+        present=queries.total.replace(WINDOW, "10m").replace(f" or {ZERO}", ""),
         operands=queries.operands,
     )
 
@@ -169,14 +169,14 @@ def _ratio(queries: Queries) -> Counts:
     inside = f"clamp({queries.ratio}, 0, 1) >= 0"  # not a number: nothing was measured
 
     def over(window: str) -> str:
-        return inside.replace(queries.window, window)
+        return inside.replace(WINDOW, window)
 
-    if queries.window not in queries.ratio:
+    if WINDOW not in queries.ratio:
         return Counts(lambda _: "", lambda _, __: "", present=queries.ratio, instant=inside)
     return Counts(
         total=lambda window: f"0 * ({over(window)}) + {number(parse_duration(window) / MINUTE)}",
         bad=lambda window, _: f"({over(window)}) * {number(parse_duration(window) / MINUTE)}",
-        present=queries.ratio.replace(queries.window, "10m"),
+        present=queries.ratio.replace(WINDOW, "10m"),
     )
 
 

@@ -110,13 +110,18 @@ class BadRules(NamedTuple):
     attributes: Mapping[str, Values] = _NOTHING
 
 
+WINDOW: Final = "{{.window}}"
+"""The placeholder for a window in queries of other tools' files."""
+ZERO: Final = "{{.zero}}"
+"""The placeholder for no event: 0 with the labels of the objective's total."""
+
+
 class Queries(NamedTuple):
     """An indicator given as PromQL (OpenSLO, Sloth, Pyrra): only Prometheus can count it, not the service.
 
     Args:
-        bad, total: each gives a number of events over `window`, a placeholder in the text; `zero` is the placeholder
-            for 0 with the labels of the total.
-        ratio: a ratio of bad events in their place, over `window`, or at an instant if the text has no placeholder.
+        bad, total: each gives a number of events over WINDOW; ZERO in it is 0 with the labels of the total.
+        ratio: a ratio of bad events in their place, over WINDOW, or at an instant if it is not in the text.
         groups: labels by which events are told apart, as `cluster`: each has a budget and alerts of its own.
         operands: selectors without whose series `bad` has no result although events are counted.
     """
@@ -126,8 +131,6 @@ class Queries(NamedTuple):
     ratio: str = ""
     groups: tuple[str, ...] = ()
     operands: tuple[str, ...] = ()
-    window: str = "{{.window}}"
-    zero: str = "{{.zero}}"
 
 
 class SeverityAlerts(NamedTuple):

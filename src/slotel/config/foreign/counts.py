@@ -15,6 +15,7 @@ from slotel.config.foreign import promql
 from slotel.config.foreign.parsing import parse
 from slotel.config.foreign.promql import Labels, UnsupportedQueryError, bare, kind_of, labels_of, number_of
 from slotel.config.foreign.terms import RATES, SAMPLES, Term, terms_of
+from slotel.config.slo import WINDOW
 
 _NOT_ADDITIVE: Final = {
     "irate": "irate sees two samples only: write rate",
@@ -65,9 +66,7 @@ def count(query: str, *, is_total: bool = False) -> Count:
     """
     tree = parse(query)
     if not promql.has_window(tree):
-        raise UnsupportedQueryError(
-            f"a query has its window as [{promql.WINDOW}]: slotel asks for many windows"
-        )
+        raise UnsupportedQueryError(f"a query has its window as [{WINDOW}]: slotel asks for many windows")
     reader = _Reader(is_total=is_total)
     node = reader.count(tree)
     text = promql.render(node, {"rate": "increase"})  # a rate times the seconds of its window
@@ -111,7 +110,7 @@ class _Reader:
             return self._combined(node)
         if kind == "VectorSelector":
             raise UnsupportedQueryError(
-                f"{promql.selector(node)} has no window: write increase({promql.selector(node)}[{promql.WINDOW}])"
+                f"{promql.selector(node)} has no window: write increase({promql.selector(node)}[{WINDOW}])"
             )
         raise UnsupportedQueryError(f"'{promql.render(node)}' is not a number of events")
 
@@ -133,7 +132,7 @@ class _Reader:
         if name in RATES or name in SAMPLES:
             if not promql.is_window(node.args[0]):
                 raise UnsupportedQueryError(
-                    f"{name}(…) has a window of its own: write it as [{promql.WINDOW}], slotel asks for many windows"
+                    f"{name}(…) has a window of its own: write it as [{WINDOW}], slotel asks for many windows"
                 )
             self.functions |= {name} & RATES
             return node

@@ -11,13 +11,13 @@ from typing import Any, Final, NamedTuple
 from slotel.config.file.document import place_of
 from slotel.config.file.schema import parse_name
 from slotel.config.foreign.counts import Count
-from slotel.config.foreign.promql import ZERO, UnsupportedQueryError
+from slotel.config.foreign.promql import UnsupportedQueryError
 from slotel.config.monitoring import LABEL_NAME, RESERVED_LABELS
 from slotel.config.names import ERROR_BUDGET_LIMIT
 from slotel.config.problem import Problem
 from slotel.config.ratio import parse_ratio
 from slotel.config.service import Reading, read_service
-from slotel.config.slo import Queries, Slo
+from slotel.config.slo import ZERO, Queries, Slo
 
 Steps = tuple[Any, ...]
 

@@ -24,7 +24,7 @@ from slotel.config.foreign.findings import (
 from slotel.config.foreign.parsing import parse
 from slotel.config.monitoring import LABEL_NAME, RESERVED_LABELS
 from slotel.config.ratio import parse_ratio
-from slotel.config.slo import DAY, Alerting, Period, Queries, Slo, TimeSlices
+from slotel.config.slo import DAY, WINDOW, ZERO, Alerting, Period, Queries, Slo, TimeSlices
 
 VERSION: Final = "openslo/v1"
 KINDS: Final = (
@@ -138,7 +138,7 @@ class _Reader:
         if kind not in {"success", "failure"}:
             raise RefusedError((*at, "rawType"), "a raw ratio is of 'success' or of 'failure'")
         found = read_query(ratio, query if kind == "failure" else f"1 - ({query})", place)
-        text = found.text.replace(f"[{promql.WINDOW}]", "[5m]")
+        text = found.text.replace(f"[{WINDOW}]", "[5m]")
         return Queries(ratio=text, groups=checked_groups(found.groups, place))
 
     def _ratio(self, metric: Mapping[str, Any], at: Steps) -> Queries:
@@ -149,7 +149,7 @@ class _Reader:
         good = self._counted(metric["good"], (*at, "good"), is_counter)
         found = queries_of(good, total, at)
         good_events = tuple(term.selector.text for term in good.terms if not term.has_fallback)
-        return found._replace(bad=f"{total.text} - ({good.text} or {promql.ZERO})", operands=good_events)
+        return found._replace(bad=f"{total.text} - ({good.text} or {ZERO})", operands=good_events)
 
     def _counted(self, metric: Any, place: Steps, is_counter: bool, *, is_total: bool = False) -> Any:
         query = self._query(metric, place)
@@ -245,7 +245,7 @@ def _over_window(tree: Any, query: str, is_counter: bool) -> tuple[str, str]:
         return promql.render(tree, over_window=True, of_counters=True), why
     if promql.labels_of(tree) is None:
         query = f"sum ({query})"
-    return f"sum_over_time(({query})[{promql.WINDOW}:30s])", ""
+    return f"sum_over_time(({query})[{WINDOW}:30s])", ""
 
 
 def _threshold(query: str, item: Mapping[str, Any], steps: Steps, place: Steps) -> Queries:
@@ -257,7 +257,7 @@ def _threshold(query: str, item: Mapping[str, Any], steps: Steps, place: Steps) 
     tree = read_query(parse, query, place)
     groups = read_query(lambda _: promql.labels_of(tree), query, place)
     compared = f"({promql.render(tree)}) {_BAD_IF[item['op']]} bool {float(value):.15g}"
-    compared = compared.replace(f"[{promql.WINDOW}]", "[5m]")
+    compared = compared.replace(f"[{WINDOW}]", "[5m]")
     if groups is None:
         return Queries(ratio=f"avg ({compared})")
     return Queries(ratio=compared, groups=checked_groups(tuple(sorted(groups)), place))

@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
-from slotel.config.foreign.promql import WINDOW, WINDOW_SECONDS, UnsupportedQueryError, quote
+from slotel.config.foreign.promql import WINDOW_SECONDS, UnsupportedQueryError, quote
+from slotel.config.slo import WINDOW
 
 _SENTINEL: Final = f"{WINDOW_SECONDS}s"
 

@@ -13,11 +13,8 @@ from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from slotel.config.duration import format_duration
+from slotel.config.slo import WINDOW, ZERO
 
-WINDOW: Final = "{{.window}}"
-"""The placeholder for a window, in the spelling of the rendered queries."""
-ZERO: Final = "{{.zero}}"
-"""The placeholder for no event: 0 with the labels of the objective's total."""
 WINDOW_SECONDS: Final = 86_400_000 * 7 + 8_642
 """Placeholder for the window while promql-parser reads a query: a range that no query has."""
 

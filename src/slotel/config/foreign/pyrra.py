@@ -22,7 +22,7 @@ from slotel.config.foreign.findings import (
 )
 from slotel.config.foreign.parsing import parse
 from slotel.config.monitoring import RESERVED_LABELS
-from slotel.config.slo import DAY, Alerting, Period, Queries, SeverityAlerts, Slo
+from slotel.config.slo import DAY, WINDOW, Alerting, Period, Queries, SeverityAlerts, Slo
 
 VERSION: Final = "pyrra.dev/v1alpha1"
 KIND: Final = "ServiceLevelObjective"
@@ -142,7 +142,7 @@ def _summed(function: str, part: Mapping[str, Any], name: str, at: Steps) -> str
     tree = read_query(parse, metric, place)
     if promql.kind_of(tree) != "VectorSelector":
         raise RefusedError(place, "expected the selector of a metric")
-    return f"sum{by} ({function}({promql.selector(tree)}[{promql.WINDOW}]))"
+    return f"sum{by} ({function}({promql.selector(tree)}[{WINDOW}]))"
 
 
 def _counted(bad: str, total: str, at: Steps) -> tuple[Count, Count]:

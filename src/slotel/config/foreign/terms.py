@@ -10,6 +10,7 @@ from typing import Any, Final
 from slotel.config.foreign import promql
 from slotel.config.foreign.parsing import parse
 from slotel.config.foreign.promql import Matcher, UnsupportedQueryError, bare, kind_of, number_of
+from slotel.config.slo import WINDOW
 
 RATES: Final = frozenset({"rate", "increase"})
 SAMPLES: Final = frozenset({"sum_over_time", "count_over_time"})
@@ -108,7 +109,7 @@ def _terms_of_pair(node: Any) -> Iterator[Term]:
 
 def _selected(node: Any) -> Selector:
     if kind_of(node) != "MatrixSelector" or not promql.is_window(node):
-        raise UnsupportedQueryError(f"a rate is over [{promql.WINDOW}] of a selector")
+        raise UnsupportedQueryError(f"a rate is over [{WINDOW}] of a selector")
     series = node.vector_selector
     if series.offset is not None or series.at is not None:
         raise UnsupportedQueryError("a rate with an offset")
