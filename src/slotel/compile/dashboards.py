@@ -44,12 +44,11 @@ def files(service: Service) -> Mapping[str, str]:
             warnings.simplefilter("ignore", DeprecationWarning)
             from slotel.compile.grafana import pipeline, slo_detail, slo_list
             from slotel.compile.grafana import service as service_board
-            from slotel.compile.grafana.board import to_json
     except ModuleNotFoundError as error:
         if not (error.name or "").startswith("grafana_foundation_sdk"):
             raise
         raise ValueError(
             "the dashboards need Grafana's SDK: run slotel with `uvx --from 'slotel[tools]' slotel …`"
         ) from error
-    boards = [module.board(service) for module in (slo_list, slo_detail, service_board, pipeline)]
-    return {PATHS[board.uid]: to_json(board) for board in boards}
+    boards = (slo_list, slo_detail, service_board, pipeline)
+    return {path: module.board(service) for path, module in zip(PATHS.values(), boards, strict=True)}

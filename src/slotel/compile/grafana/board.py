@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Final
 
 from grafana_foundation_sdk.builders import dashboard
@@ -40,9 +41,20 @@ class Row:
     collapsed: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Board:
-    """A dashboard as slotel lays it out.
+def to_json(
+    uid: str,
+    description: str,
+    variables: Iterable[Any],
+    rows: Iterable[Row],
+    *,
+    links: Iterable[Any] = (),
+    annotations: Iterable[Any] = (),
+    since: str = "now-6h",
+    carried: Mapping[str, str] = MappingProxyType({"environment": "environment", "service": "service"}),
+) -> str:
+    """Return a dashboard's JSON, the same for the same input; ids count panels from 1 in their order.
+
+    Source: Grafana's dashboard schema, by its Foundation SDK: https://github.com/grafana/grafana-foundation-sdk.
 
     Args:
         uid: names the dashboard in addresses; a key of TITLES.
@@ -52,46 +64,31 @@ class Board:
         since: begin of the time range that is shown first, as Grafana writes it: `now-6h`.
         carried: what links to the other dashboards set: variable there → variable here.
     """
-
-    uid: str
-    description: str
-    variables: tuple[Any, ...]
-    rows: tuple[Row, ...]
-    links: tuple[Any, ...] = ()
-    annotations: tuple[Any, ...] = ()
-    since: str = "now-6h"
-    carried: Mapping[str, str] = field(
-        default_factory=lambda: {"environment": "environment", "service": "service"}
-    )
-
-
-def to_json(board: Board) -> str:
-    """Return the dashboard's JSON, the same for the same input; ids count panels from 1 in their order.
-
-    Source: Grafana's dashboard schema, by its Foundation SDK: https://github.com/grafana/grafana-foundation-sdk.
-    """
     built = (
-        dashboard.Dashboard(f"slotel: {TITLES[board.uid]}")
-        .uid(board.uid)
-        .description(f"{board.description}\n\n{GENERATED}")
+        dashboard.Dashboard(f"slotel: {TITLES[uid]}")
+        .uid(uid)
+        .description(f"{description}\n\n{GENERATED}")
         .tags(["slotel", "slo", "opentelemetry"])
         .editable()
         .tooltip(d.DashboardCursorSync.CROSSHAIR)
-        .time(board.since, "now")
+        .time(since, "now")
         .refresh("1m")
         .timezone("browser")
         .with_variable(_datasource())
     )
-    for variable in board.variables:
+    for variable in variables:
         built.with_variable(variable)
-    for annotation in board.annotations:
+    for annotation in annotations:
         built.annotation(annotation)
-    for uid, title in TITLES.items():
-        if uid != board.uid:
-            built.link(to_dashboard(title, uid, _carried(board, uid)))
-    for link in board.links:
+    # the list is of all services: one without objectives would empty it
+    of_list = {there: here for there, here in carried.items() if there != "service"}
+    for other, title in TITLES.items():
+        if other != uid:
+            kept = of_list if other == names.DASHBOARD_SLO_LIST else carried
+            built.link(to_dashboard(title, other, kept))
+    for link in links:
         built.link(link)
-    for row in board.rows:
+    for row in rows:
         heading = dashboard.Row(row.title).collapsed(row.collapsed)
         within, below = (row.panels, ()) if row.collapsed else ((), row.panels)
         for panel in within:
@@ -103,13 +100,6 @@ def to_json(board: Board) -> str:
     for index, panel in enumerate(_every_panel(model.panels or []), start=1):
         panel.id_val = index
     return json.dumps(model, cls=JSONEncoder, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
-
-
-def _carried(board: Board, uid: str) -> Mapping[str, str]:
-    """Return what a link sets; the list is of all services, one without objectives would empty it."""
-    if uid != names.DASHBOARD_SLO_LIST:
-        return board.carried
-    return {there: here for there, here in board.carried.items() if there != "service"}
 
 
 def _every_panel(panels: Sequence[Any]) -> Iterator[Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from slotel.compile.grafana import panels as p
-from slotel.compile.grafana.board import ANY, Board, Row, choice
+from slotel.compile.grafana.board import ANY, Row, choice, to_json
 from slotel.compile.grafana.links import alert_marks, deploy_marks
 from slotel.compile.grafana.panels import Query
 from slotel.config import names
@@ -19,10 +19,10 @@ NO_COLLECTOR: Final = "No collector is scraped: add its telemetry port (8888) to
 ZERO_IS_GOOD: Final = ((None, p.GREEN), (1, p.RED))
 
 
-def board(_: Service) -> Board:
-    """Return the dashboard; it is the same for every service."""
+def board(_: Service) -> str:
+    """Return the dashboard's JSON; it is the same for every service."""
     build = names.BUILD_INFO
-    return Board(
+    return to_json(
         uid=names.DASHBOARD_PIPELINE,
         description="Whether what the other dashboards show is whole: every drop has a reason, every queue a length.",
         variables=(

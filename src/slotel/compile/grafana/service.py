@@ -7,7 +7,7 @@ from typing import Any, Final
 from slotel.compile import conventions as at
 from slotel.compile.grafana import panels as p
 from slotel.compile.grafana import service_rows as rows
-from slotel.compile.grafana.board import ANY, Board, Row, choice, environments, tags
+from slotel.compile.grafana.board import ANY, Row, choice, environments, tags, to_json
 from slotel.compile.grafana.links import alert_marks, deploy_marks, operation_links, sentry_links
 from slotel.compile.grafana.panels import Query
 from slotel.compile.grafana.shapes import CALL_RATES, column, heat_panel, table_panel
@@ -52,9 +52,9 @@ RATES: Final = (*CALL_RATES, column("p95", unit=p.SECONDS, cell_mode="color-text
 """How tables show the columns of `_rates`."""
 
 
-def board(service: Service) -> Board:
-    """Return the dashboard; of the service it takes the address of Sentry."""
-    return Board(
+def board(service: Service) -> str:
+    """Return the dashboard's JSON; of the service it takes the address of Sentry."""
+    return to_json(
         uid=names.DASHBOARD_SERVICE,
         description="Requests, errors, latency, by operation. Counted from every span, sampled or not.",
         variables=(

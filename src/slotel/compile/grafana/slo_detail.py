@@ -8,12 +8,12 @@ from slotel.compile import conventions as at
 from slotel.compile.grafana import panels as p
 from slotel.compile.grafana.board import (
     ANY,
-    Board,
     Row,
     choice,
     environments,
     options,
     ratio_decimals,
+    to_json,
 )
 from slotel.compile.grafana.links import (
     alert_marks,
@@ -57,10 +57,10 @@ NOT_LIVE: Final = "No gauges now. Check that the service runs and its /metrics i
 NO_EVENTS: Final = "No events in the window. Nobody asks, or the service is dead."
 
 
-def board(service: Service) -> Board:
-    """Return the dashboard; of the service it takes the objectives' runbooks, windows and links."""
+def board(service: Service) -> str:
+    """Return the dashboard's JSON; of the service it takes the objectives' runbooks, windows and links."""
     decimals = ratio_decimals(service)
-    return Board(
+    return to_json(
         uid=names.DASHBOARD_SLO_DETAIL,
         description="One objective: is the promise kept, how much may still fail, and what eats the budget.",
         variables=(

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from slotel.compile import conventions as at
 from slotel.compile.grafana import panels as p
-from slotel.compile.grafana.board import ANY, Board, Row, choice, environments, ratio_decimals
+from slotel.compile.grafana.board import ANY, Row, choice, environments, ratio_decimals, to_json
 from slotel.compile.grafana.links import alert_marks, deploy_marks
 from slotel.compile.grafana.panels import Query
 from slotel.compile.grafana.shapes import column, table_panel, timeline_panel
@@ -73,9 +73,9 @@ def exhaustion(left: str, seconds: str, days: str, hour: str) -> str:
     return f"0 * ({left} <= 0) or ({seconds} <= {days} * 86400) or {lasting}"
 
 
-def board(service: Service) -> Board:
-    """Return the dashboard; of the service it takes how many decimals its objectives need."""
-    return Board(
+def board(service: Service) -> str:
+    """Return the dashboard's JSON; of the service it takes how many decimals its objectives need."""
+    return to_json(
         uid=names.DASHBOARD_SLO_LIST,
         description="All objectives at a glance; a click on a line opens its detail.",
         variables=(
