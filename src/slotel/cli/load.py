@@ -52,8 +52,9 @@ def load_all(configs: Sequence[str]) -> tuple[Reading, ...]:
             found.extend(read_files(environ, [Source(source, text)]))
             return found[0]
 
-        reading = _renamed(read_configuration(os.environ, config, read))
-        return (reading, *found[1:]) if len(found) > 1 else (reading,)
+        first = read_configuration(os.environ, config, read)
+        name = os.environ.get(SERVICE_NAME, "").strip() or first.service.name
+        return (replace(first, service=replace(first.service, name=name)), *found[1:])
     sources, problems = _sources(configs)
     readings = read_files(os.environ, sources) if sources else ()
     if not sources and not problems:
@@ -103,11 +104,6 @@ def inform(sentence: str, *, err: bool = False) -> None:
     """Write a message as one line."""
     click.secho("info  ", fg="yellow", bold=True, nl=False, err=err)
     click.echo(without_secrets(sentence), err=err)
-
-
-def _renamed(reading: Reading) -> Reading:
-    name = os.environ.get(SERVICE_NAME, "").strip() or reading.service.name
-    return replace(reading, service=replace(reading.service, name=name))
 
 
 def _sources(configs: Sequence[str]) -> tuple[list[Source], list[Problem]]:

@@ -15,7 +15,7 @@ from slotel.compile.prometheus.records import NOISE, windows
 from slotel.compile.sources import counts
 from slotel.config.duration import format_duration
 from slotel.config.service import Service
-from slotel.config.slo import DAY, HOUR, Slo
+from slotel.config.slo import DAY, HOUR, Slo, TimeSlices
 
 Series = list[float | None]
 """A value for each evaluation; None where the rule gives no sample."""
@@ -88,7 +88,7 @@ def recorded(service: Service, slo: Slo, found: Mapping[tuple[str, str], Series]
     """Return every window of an objective from the values of its `direct_queries`."""
     result = Recorded()
     if slo.slices is not None:
-        _sliced(service, slo, found, clock, result)
+        _sliced(service, slo, slo.slices, found, clock, result)
     else:
         for (name, window), values in found.items():
             (result.total if name == "total" else result.bad)[window] = values
@@ -133,11 +133,13 @@ def _events(recent: Series, hour: Series, base: float, clock: Clock) -> tuple[Se
 
 
 def _sliced(
-    service: Service, slo: Slo, found: Mapping[tuple[str, str], Series], clock: Clock, result: Recorded
+    service: Service,
+    slo: Slo,
+    slices: TimeSlices,
+    found: Mapping[tuple[str, str], Series],
+    clock: Clock,
+    result: Recorded,
 ) -> None:
-    slices = slo.slices
-    if slices is None:
-        return
     length = format_duration(slices.seconds)
     values = found.get(("slice", length))
     if values is None:

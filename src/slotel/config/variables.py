@@ -72,18 +72,14 @@ def unknown_variables(environ: Mapping[str, str], otel: Iterable[str] = ()) -> I
         if name.startswith(_OWN_PREFIXES) and name not in own:
             yield name, _closest(name, own, 0.75)
         elif name.startswith("SENTRY_") and name not in own and name not in _SENTRY:
-            likely = _longer(name, own) or _closest(name, own | _SENTRY, 0.9)
+            abbreviated = (each for each in sorted(own) if each.startswith(name))  # SENTRY_ENV
+            likely = next(abbreviated, "") or _closest(name, own | _SENTRY, 0.9)
             if likely:
                 yield name, likely
         elif otel and name.startswith("OTEL_") and name not in otel:
             likely = _closest(name, otel, 0.93)
             if likely:
                 yield name, likely
-
-
-def _longer(name: str, known: Iterable[str]) -> str:
-    """Return the known name that this is an abbreviation of: SENTRY_ENV."""
-    return next((each for each in sorted(known) if each.startswith(name)), "")
 
 
 def _closest(name: str, known: Iterable[str], cutoff: float) -> str:

@@ -10,8 +10,8 @@ from slotel.cli.generate import compile_all
 from slotel.compile.prometheus.example_series import example_series
 from slotel.compile.warnings import warnings
 from slotel.config.foreign.formats import read_any
+from slotel.config.foreign.parsing import terms
 from slotel.config.foreign.promql import UnsupportedQueryError
-from slotel.config.foreign.terms import terms
 from slotel.config.slo import Queries
 from support.promtool import check_rules, run_tests, write
 

@@ -98,13 +98,6 @@ def collector(name: str) -> str:
     return f'{{__name__=~"otelcol_{name}(_total)?",{COLLECTOR}}}'
 
 
-def _flow(by: str, *counters: tuple[str, str]) -> list[Query]:
-    return [
-        Query(f"sum by ({by}) (rate({collector(name)}[$__rate_interval]))", f"{{{{{by}}}}} {what}")
-        for name, what in counters
-    ]
-
-
 def _collector_flow() -> tuple[Any, ...]:
     both = (("accepted_spans", "spans"), ("accepted_metric_points", "metric points"))
     refused = (("refused_spans", "spans"), ("refused_metric_points", "metric points"))
@@ -115,16 +108,22 @@ def _collector_flow() -> tuple[Any, ...]:
         ("enqueue_failed_spans", "spans: queue full"),
     )
 
-    def panel(title: str, description: str, part: str, by: str, counters: tuple[tuple[str, str], ...]) -> Any:
-        named = tuple((f"{part}_{name}", what) for name, what in counters)
-        return p.series_panel(title, description, *_flow(by, *named), unit="ops", no_value=NO_COLLECTOR)
+    def panel(title: str, description: str, part: str, counters: tuple[tuple[str, str], ...]) -> Any:
+        queries = (
+            Query(
+                f"sum by ({part}) (rate({collector(f'{part}_{name}')}[$__rate_interval]))",
+                f"{{{{{part}}}}} {what}",
+            )
+            for name, what in counters
+        )
+        return p.series_panel(title, description, *queries, unit="ops", no_value=NO_COLLECTOR)
 
     return (
-        panel("Received", "Accepted a second, by receiver.", "receiver", "receiver", both),
-        panel("Refused", "Refused a second: the sender is told, and tries again or drops.", "receiver", "receiver",
+        panel("Received", "Accepted a second, by receiver.", "receiver", both),
+        panel("Refused", "Refused a second: the sender is told, and tries again or drops.", "receiver",
               refused),
-        panel("Sent", "Exported a second, by exporter.", "exporter", "exporter", sent),
-        panel("Failed", "Not exported a second, by exporter.", "exporter", "exporter", failed),
+        panel("Sent", "Exported a second, by exporter.", "exporter", sent),
+        panel("Failed", "Not exported a second, by exporter.", "exporter", failed),
     )  # fmt: skip
 
 

@@ -1,6 +1,6 @@
 """Series that an objective's queries count as one good event, or as one bad event: for the tests of foreign objectives.
 
-It reads the queries' selectors (`config/foreign/terms.py`), makes label values that fulfil or fail their
+It reads the queries' selectors (`config/foreign/parsing.py`), makes label values that fulfil or fail their
 conditions, and keeps what adds up: a good event is 1 of all and 0 of the bad, a bad event 1 of both.
 """
 
@@ -14,8 +14,8 @@ from typing import Any, Final
 
 from slotel.compile.promql import equal, series
 from slotel.compile.upstream import parse_regex
+from slotel.config.foreign.parsing import Selector, Term, terms
 from slotel.config.foreign.promql import Matcher, UnsupportedQueryError
-from slotel.config.foreign.terms import Selector, Term, terms
 from slotel.config.slo import Queries
 
 _MOST_EXAMPLES: Final = 8

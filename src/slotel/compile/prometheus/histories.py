@@ -24,8 +24,8 @@ STEP: Final = 30
 
 Test = dict[str, Any]
 """A part of a test file: a whole test, or one of its expectations (`promql_expr_test`)."""
-_TELLING: Final = ("sloth_severity", "long", "short", "reason", "operand")
-"""Labels that tell an objective's alerts from one another."""
+_TELLING: Final = ("sloth_service", "sloth_slo", "sloth_severity", "long", "short", "reason", "operand")
+"""Labels that tell alerts from one another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,8 +191,7 @@ def firing(name: str, labels: Mapping[str, str], minute: float) -> Test:
         labels: those that its rule gives it, with `sloth_service` and `sloth_slo`.
     """
     own = {"alertname": name, "alertstate": "firing"}
-    chosen = {**own, "sloth_service": labels["sloth_service"], "sloth_slo": labels["sloth_slo"]}
-    chosen.update({key: labels[key] for key in _TELLING if key in labels})
+    chosen = {**own, **{key: labels[key] for key in _TELLING if key in labels}}
     sample = {"labels": series("ALERTS", equal({**own, **labels})), "value": 1}
     return expect(series("ALERTS", equal(chosen)), minute, [sample])
 

@@ -12,9 +12,8 @@ from types import SimpleNamespace
 from typing import Any, Final
 
 from slotel.config.foreign import promql
-from slotel.config.foreign.parsing import parse
+from slotel.config.foreign.parsing import RATES, SAMPLES, Term, parse, terms_of
 from slotel.config.foreign.promql import Labels, UnsupportedQueryError, bare, kind_of, labels_of, number_of
-from slotel.config.foreign.terms import RATES, SAMPLES, Term, terms_of
 from slotel.config.slo import WINDOW
 
 _NOT_ADDITIVE: Final = {
