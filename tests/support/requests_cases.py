@@ -82,6 +82,7 @@ CASES = (
     Case("/file-gone", "bad"),
     Case("/sent-file-breaks", "bad"),
     Case("/raises-after", "good"),
+    Case("/raises-404-after", "good"),
     Case("/prepare-raises", "bad"),
     Case("/finish-raises", "good"),
     Case("/error-fails", "bad"),

@@ -51,6 +51,10 @@ class Case(RequestHandler):
         elif name == "raises-after":
             await self.finish("ok")
             raise ValueError("raises-after")
+        elif name == "raises-404-after":  # as Jupyter's handlers of contents do
+            self.set_status(404)
+            await self.finish("no such notebook")
+            raise HTTPError(404)
         while name == "endless":
             self.write(b"x" * 65536)
             await self.flush()
@@ -121,7 +125,7 @@ FALLBACK = {"fallback": WSGIContainer(within)}
 PATHS = ("/wsgi/ok", "/wsgi/returned-500")
 NAMES = (
     "ok", "returned-404", "raised-404", "returned-500", "raised-503", "raises", "status", "logged", "stream-breaks",
-    "sized-stream-breaks", "unfinished", "raises-after", "endless", "upload", *(path[1:] for path in (*plain.ACTS, *plain.ASYNC_ACTS)),
+    "sized-stream-breaks", "unfinished", "raises-after", "raises-404-after", "endless", "upload", *(path[1:] for path in (*plain.ACTS, *plain.ASYNC_ACTS)),
 )  # fmt: skip
 
 

@@ -45,6 +45,7 @@ COVERED = {
     "opentelemetry.instrumentation.tornado._finish_span": "its instrumentation is not here; e2e/test_requests_matrix.py",
     "opentelemetry.instrumentation.tornado._HANDLER_CONTEXT_KEY": "the same",
     "tornado.web.RequestHandler._handle_request_exception": "the same",
+    "tornado.web.RequestHandler._finished": "the same",
     "opentelemetry.instrumentation.tornado.patch_handler_class": "its instrumentation is not here",
     "opentelemetry.instrumentation.falcon._TraceMiddleware.process_response": "its instrumentation is not here",
     "opentelemetry.instrumentation.falcon._ENVIRON_SPAN_KEY": "its instrumentation is not here",

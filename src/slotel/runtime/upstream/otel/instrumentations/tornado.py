@@ -28,6 +28,11 @@ _ANSWERS: Final = Probe(
     "tornado.web:RequestHandler", "_handle_request_exception",
     why="the same: when it has ended, an answer was sent", without=_FINISH.without,
 )  # fmt: skip
+_FINISHED: Final = Probe(
+    "tornado.web:RequestHandler", "_finished", level=None,  # of an instance
+    why="makes a span of a 404 that a handler raises after it has answered (0.66b1)",
+    without="such a request counts twice",
+)  # fmt: skip
 _HANDLER: Final = Probe(
     _TORNADO, "patch_handler_class",
     why="the span of a FallbackHandler ends, with 200, before the application that it hands on to has begun (0.66b1)",
@@ -85,6 +90,8 @@ def _finishing_when_sent(key: str, original: Function) -> Function:
 
     def finish_span(tracer: Any, handler: Any, error: Any, *more: Any) -> None:
         its = vars(handler)
+        if error is not None and key not in its and _FINISHED.of(handler):
+            return
         if _PENDING not in its:
             original(tracer, handler, error, *more)
         elif error is not None:
