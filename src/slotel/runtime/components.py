@@ -87,7 +87,8 @@ def _baggage(runtime: Runtime, span: SpanContext) -> Mapping[str, str]:
 
 def _use_sentry(runtime: Runtime, connection: SentryConnection) -> None:
     if runtime.sentry is connection:
-        runtime.use_sentry_client(connection.client)
+        for sink in runtime.pipeline.sinks if runtime.pipeline is not None else ():
+            sink.use_client(connection.client)
         return
     runtime.sentry = connection
     if runtime.pipeline is None:
@@ -225,16 +226,14 @@ def enforce_log_records(runtime: Runtime) -> None:
     provider = logger_provider()
     if provider is None:
         return
-    from slotel.runtime.redaction.log_records import LogRecordEnforcer
+    from slotel.runtime.redaction.log_records import enforcing
 
     def request_tags(span_id: int) -> Mapping[str, str]:
         local_root = runtime.open_spans.of(span_id)
         return {} if local_root is None else local_root.tags
 
-    enforcer = LogRecordEnforcer(
-        runtime.enforcer, request_tags, lambda error: runtime.self_metrics.stage_error("redaction", error)
-    )
-    if not redact_before_processors(provider, enforcer.enforce):
+    fault = functools.partial(runtime.self_metrics.stage_error, "redaction")
+    if not redact_before_processors(provider, enforcing(runtime.enforcer, request_tags, fault)):
         LOG.error(
             "this OpenTelemetry SDK is unknown to slotel: logs cannot be redacted, so they are not exported"
         )

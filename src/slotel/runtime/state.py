@@ -68,11 +68,6 @@ class Runtime:
         """Send pending telemetry within `timeout` seconds; return whether everything was sent."""
         return self.pipeline.force_flush(int(timeout * 1000)) if self.pipeline is not None else True
 
-    def use_sentry_client(self, client: Any) -> None:
-        """Send spans by another Sentry client from now on: the app has called `sentry_sdk.init`."""
-        for sink in self.pipeline.sinks if self.pipeline is not None else ():
-            sink.use_client(client)
-
 
 RUNNING: Final[list[Runtime]] = []
 """The runtime of this process; empty before the start."""

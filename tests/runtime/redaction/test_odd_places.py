@@ -21,7 +21,7 @@ from slotel.runtime.logs import LOG, redact_logs
 from slotel.runtime.metrics.instruments.redacted_data import redacted_data
 from slotel.runtime.metrics.scrape.sources.conversion import Conversion
 from slotel.runtime.redaction.enforcer import Enforcer
-from slotel.runtime.redaction.log_records import LogRecordEnforcer
+from slotel.runtime.redaction.log_records import enforcing
 from slotel.runtime.redaction.redactor import Redactor
 from slotel.runtime.upstream.otel import logs as otel_logs
 
@@ -66,9 +66,7 @@ def test_a_log_records_scope_event_name_and_severity_are_redacted(enforcer):
     exporter = InMemoryLogRecordExporter()
     provider = LoggerProvider()
     provider.add_log_record_processor(SimpleLogRecordProcessor(exporter))
-    otel_logs.redact_before_processors(
-        provider, LogRecordEnforcer(enforcer, lambda _: {}, lambda error: None).enforce
-    )
+    otel_logs.redact_before_processors(provider, enforcing(enforcer, lambda _: {}, lambda error: None))
     logger = provider.get_logger("db", attributes=SECRET)
     logger.emit(body="x", event_name="login token=SEK7RETx9", severity_text="ERROR token=SEK7RETx9")
     logger.emit(body="x", event_name="login", severity_text="ERROR")
@@ -81,14 +79,14 @@ def test_a_log_records_scope_event_name_and_severity_are_redacted(enforcer):
 
 
 def test_a_body_that_the_app_changes_after_it_was_logged_is_exported_as_it_was_redacted(enforcer):
-    records = LogRecordEnforcer(enforcer, lambda _: {}, lambda error: None)
+    records = enforcing(enforcer, lambda _: {}, lambda error: None)
     for given in ({"state": "harmless"}, [{"state": "harmless"}]):
         for _ in range(2):  # the second time all of it is known
             record = SimpleNamespace(
                 body=given, attributes={}, span_id=0, severity_text=None, event_name=None
             )
             logged = SimpleNamespace(log_record=record, resource=None)
-            records.enforce(logged)
+            records(logged)
         body = given if isinstance(given, dict) else given[0]
         body["token"] = "SEK7RETx9"
         assert "SEK7RETx9" not in repr(logged.log_record.body)

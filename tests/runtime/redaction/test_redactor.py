@@ -27,7 +27,7 @@ from slotel.runtime.metrics.scrape.sources.conversion import Conversion
 from slotel.runtime.metrics.scrape.sources.redacted import RedactedFamilies
 from slotel.runtime.metrics.store.store import Family
 from slotel.runtime.redaction.enforcer import Enforcer
-from slotel.runtime.redaction.log_records import LogRecordEnforcer
+from slotel.runtime.redaction.log_records import enforcing
 from slotel.runtime.redaction.redactor import Redactor
 from slotel.runtime.upstream.otel import logs as otel_logs
 
@@ -181,9 +181,7 @@ def test_log_records_are_redacted_before_the_processors_that_stand(enforcer):
     exporter = InMemoryLogRecordExporter()
     provider = LoggerProvider(Resource({"deploy": URL}))
     provider.add_log_record_processor(SimpleLogRecordProcessor(exporter))
-    assert otel_logs.redact_before_processors(
-        provider, LogRecordEnforcer(enforcer, lambda _: {}, lambda error: None).enforce
-    )
+    assert otel_logs.redact_before_processors(provider, enforcing(enforcer, lambda _: {}, lambda error: None))
     provider.get_logger("test").emit(
         body=f"see {URL}", attributes={"password": "x", "n": 1, "deep": {"token": "t"}}
     )
@@ -201,8 +199,8 @@ def test_a_log_record_carries_the_tags_that_a_span_of_its_request_carries():
     enforcer, exporter = Enforcer(policy, lambda tag, action: None), InMemoryLogRecordExporter()
     provider = LoggerProvider()
     provider.add_log_record_processor(SimpleLogRecordProcessor(exporter))
-    tags = LogRecordEnforcer(enforcer, lambda span_id: {"team": f"of {span_id}"}, lambda error: None)
-    otel_logs.redact_before_processors(provider, tags.enforce)
+    tags = enforcing(enforcer, lambda span_id: {"team": f"of {span_id}"}, lambda error: None)
+    otel_logs.redact_before_processors(provider, tags)
     context = set_span_in_context(NonRecordingSpan(SpanContext(1, 7, is_remote=False)))
     provider.get_logger("test").emit(body="x", attributes={"tier": "gold"}, context=context)
     provider.get_logger("test").emit(body="x", context=Context())
@@ -216,9 +214,7 @@ def test_a_log_record_that_cannot_be_redacted_loses_what_it_says(enforcer, monke
     exporter, faults = InMemoryLogRecordExporter(), []
     provider = LoggerProvider()
     provider.add_log_record_processor(SimpleLogRecordProcessor(exporter))
-    otel_logs.redact_before_processors(
-        provider, LogRecordEnforcer(enforcer, lambda _: {}, faults.append).enforce
-    )
+    otel_logs.redact_before_processors(provider, enforcing(enforcer, lambda _: {}, faults.append))
     monkeypatch.setattr(enforcer.redactor, "data", lambda *_: 1 / 0)
     provider.get_logger("test").emit(body=f"see {URL}", attributes={"n": 1})
     (found,) = exporter.get_finished_logs()

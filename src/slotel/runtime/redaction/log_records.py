@@ -13,43 +13,36 @@ _CHANGING: Final = (dict, list)
 """Types of bodies that the app may change before the export; the redacted copy is exported."""
 
 
-class LogRecordEnforcer:
-    """Gives the processors of a logger provider records with enforced tags and without secrets.
+def enforcing(
+    enforcer: Enforcer,
+    request_tags: Callable[[int], Mapping[str, str]],
+    fault: Callable[[BaseException], None],
+) -> Callable[[Any], None]:
+    """Return a function that replaces a record by a copy with enforced tags and without secrets; the app's stays.
 
     Args:
         request_tags: custom tags of the request that a span, by its id, belongs to.
         fault: called with an exception of the redaction itself; the record then loses its body and attributes.
     """
 
-    def __init__(
-        self,
-        enforcer: Enforcer,
-        request_tags: Callable[[int], Mapping[str, str]],
-        fault: Callable[[BaseException], None],
-    ) -> None:
-        self._enforcer = enforcer
-        self._request_tags = request_tags
-        self._fault = fault
-
-    def enforce(self, log_record: Any) -> None:
-        """Replace a record by an enforced copy; the app's own record is not changed."""
+    def enforce(log_record: Any) -> None:
         record = log_record.log_record
-        redactor = self._enforcer.redactor
+        redactor = enforcer.redactor
         try:
             body, attributes = record.body, dict(record.attributes or {})
             clean_body: Any = redactor.data(body)
             names: dict[str, str | None] = {
                 name: redactor.text(text) for name in _NAMES if (text := getattr(record, name, None))
             }
-            tags = self._request_tags(record.span_id) if record.span_id else {}
-            clean = self._enforcer.with_tags(redactor.attributes(attributes), tags)
+            tags = request_tags(record.span_id) if record.span_id else {}
+            clean = enforcer.with_tags(redactor.attributes(attributes), tags)
             if log_record.resource is not None:
-                log_record.resource = self._enforcer.resource(log_record.resource)
+                log_record.resource = enforcer.resource(log_record.resource)
             scope = getattr(log_record, "instrumentation_scope", None)
             if scope is not None and scope.attributes:
                 log_record.instrumentation_scope = redacted_scope(scope, redactor.attributes)
         except Exception as error:  # noqa: BLE001 nothing may reach the app
-            self._fault(error)
+            fault(error)
             clean_body, clean, body, attributes = None, {}, "", {}
             names = dict.fromkeys(_NAMES)
         if (
@@ -63,3 +56,5 @@ class LogRecordEnforcer:
         enforced.body, enforced.attributes = clean_body, clean
         for name, text in names.items():
             setattr(enforced, name, text)
+
+    return enforce
