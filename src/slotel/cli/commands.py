@@ -68,9 +68,7 @@ class _Commands(click.Group):
             return None
         if cmd_name in LEAN:
             return _Lean(cmd_name)
-        command = import_module(COMMANDS[cmd_name][0]).command
-        if not isinstance(command, click.Command):
-            raise TypeError(f"{COMMANDS[cmd_name][0]}.command is no click.Command")
+        command: click.Command = import_module(COMMANDS[cmd_name][0]).command
         return command
 
     @override

@@ -65,7 +65,8 @@ def one_of(name: str, globs: Sequence[str], *, not_: bool = False) -> str:
     """
     if len(globs) == 1 and "*" not in globs[0]:
         return f"{name}{'!=' if not_ else '='}{quote(globs[0])}"
-    return f"{name}{'!~' if not_ else '=~'}{quote('|'.join(map(_regex, globs)))}"
+    patterns = (".*".join(map(_literal, glob.split("*"))) for glob in globs)
+    return f"{name}{'!~' if not_ else '=~'}{quote('|'.join(patterns))}"
 
 
 def any_of(name: str, values: Sequence[str]) -> str:
@@ -108,10 +109,6 @@ def bucket(seconds: float) -> str:
     if seconds == int(seconds):
         return f"le=~{quote(f'{int(seconds)}|{int(seconds)}' + chr(92) + '.0')}"
     return f'le="{number(seconds)}"'
-
-
-def _regex(glob: str) -> str:
-    return ".*".join(map(_literal, glob.split("*")))
 
 
 def _literal(text: str) -> str:

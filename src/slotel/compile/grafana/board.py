@@ -64,6 +64,7 @@ def to_json(
         since: begin of the time range that is shown first, as Grafana writes it: `now-6h`.
         carried: what links to the other dashboards set: variable there → variable here.
     """
+    source = dashboard.DatasourceVariable("datasource").label("Data source").type("prometheus")
     built = (
         dashboard.Dashboard(f"slotel: {TITLES[uid]}")
         .uid(uid)
@@ -74,7 +75,7 @@ def to_json(
         .time(since, "now")
         .refresh("1m")
         .timezone("browser")
-        .with_variable(_datasource())
+        .with_variable(source.description("A Prometheus, or what answers PromQL."))
     )
     for variable in variables:
         built.with_variable(variable)
@@ -187,8 +188,3 @@ def ratio_decimals(service: Service) -> int:
     """Return how many decimals tell a kept promise from a broken one, in percent: one more than the objectives have."""
     digits = (len(f"{slo.objective * 100:.10g}".partition(".")[2]) for slo in service.slos)
     return max(3, *(count + 1 for count in digits)) if service.slos else 3
-
-
-def _datasource() -> Any:
-    variable = dashboard.DatasourceVariable("datasource").label("Data source").type("prometheus")
-    return variable.description("A Prometheus, or what answers PromQL.")

@@ -91,7 +91,7 @@ def steps(bounds: Bounds) -> Any:
 def dashed(name: str, color: str) -> tuple[str, list[Any]]:
     """Return an override that draws the series with this name as a dashed line of a colour."""
     return name, [
-        d.DynamicConfigValue("color", {"mode": "fixed", "fixedColor": color}),
+        *colored(name, color)[1],
         d.DynamicConfigValue("custom.lineStyle", {"fill": "dash", "dash": [8, 6]}),
         d.DynamicConfigValue("custom.fillOpacity", 0),
         d.DynamicConfigValue("custom.lineWidth", 2),

@@ -1,4 +1,4 @@
-"""Panels of other shapes: tables, heat map, state timeline, text. Knows no metric and no objective."""
+"""Panels of other shapes: tables, heat map, state timeline. Knows no metric and no objective."""
 
 from __future__ import annotations
 
@@ -6,12 +6,11 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
-from grafana_foundation_sdk.builders import common, heatmap, statetimeline, table, text
+from grafana_foundation_sdk.builders import common, heatmap, statetimeline, table
 from grafana_foundation_sdk.models import common as c
 from grafana_foundation_sdk.models import dashboard as d
 from grafana_foundation_sdk.models import heatmap as h
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
-from grafana_foundation_sdk.models.text import TextMode
 
 from slotel.compile.grafana import panels as p
 
@@ -149,11 +148,6 @@ def timeline_panel(
         .legend(p.legend())
     )
     return p.dressed(panel, title, description, [query], unit=p.COUNT, width=24, height=7, no_value=no_value)
-
-
-def text_panel(title: str, content: str, height: int) -> Any:
-    """Return a panel of Markdown as wide as the dashboard; a cell of its height is about 36 pixels."""
-    return text.Panel().title(title).mode(TextMode.MARKDOWN).content(content).span(24).height(height)
 
 
 CALL_RATES: Final = (

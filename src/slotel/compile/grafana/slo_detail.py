@@ -4,17 +4,12 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from grafana_foundation_sdk.builders import text
+from grafana_foundation_sdk.models.text import TextMode
+
 from slotel.compile import conventions as at
 from slotel.compile.grafana import panels as p
-from slotel.compile.grafana.board import (
-    ANY,
-    Row,
-    choice,
-    environments,
-    options,
-    ratio_decimals,
-    to_json,
-)
+from slotel.compile.grafana.board import ANY, Row, choice, environments, options, ratio_decimals, to_json
 from slotel.compile.grafana.links import (
     alert_marks,
     deploy_marks,
@@ -23,7 +18,7 @@ from slotel.compile.grafana.links import (
     sentry_links,
 )
 from slotel.compile.grafana.panels import Query
-from slotel.compile.grafana.shapes import column, table_panel, text_panel, timeline_panel
+from slotel.compile.grafana.shapes import column, table_panel, timeline_panel
 from slotel.compile.grafana.slo_list import (
     ALERTS,
     BURN_STEPS,
@@ -329,10 +324,11 @@ def _live() -> tuple[Any, ...]:
 
 def _runbooks(service: Service) -> tuple[Row, ...]:
     lines = [
-        f"- **{service.name} / {slo.name}**: {f'[runbook]({slo.runbook})' if slo.runbook else ''} {slo.description}"
+        f"- **{service.name} / {slo.name}**: [runbook]({slo.runbook}) {slo.description}"
         for slo in service.slos
         if slo.runbook
     ]
     if not lines:
         return ()
-    return (Row("Runbooks", (text_panel("Runbooks", "\n".join(lines), 2 + len(lines)),)),)
+    shown = text.Panel().title("Runbooks").mode(TextMode.MARKDOWN).content("\n".join(lines))
+    return (Row("Runbooks", (shown.span(24).height(2 + len(lines)),)),)
