@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from types import MappingProxyType
 from typing import Final, Literal, NamedTuple
 
@@ -327,11 +328,14 @@ def matches(patterns: tuple[str, ...], value: object) -> bool:
     """Return whether a value is one of the patterns; `*` in a pattern stands for any characters."""
     text = str(value)
     return any(
-        re.fullmatch(with_stars([re.escape(piece) for piece in pattern.split("*")]), text, re.DOTALL)
-        if "*" in pattern
-        else pattern == text
+        _glob(pattern).fullmatch(text) is not None if "*" in pattern else pattern == text
         for pattern in patterns
     )
+
+
+@cache
+def _glob(pattern: str) -> re.Pattern[str]:
+    return re.compile(with_stars([re.escape(piece) for piece in pattern.split("*")]), re.DOTALL)
 
 
 def _is_bad(rules: BadRules, event: Event) -> bool:

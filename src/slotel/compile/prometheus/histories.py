@@ -56,6 +56,7 @@ def input_series(
         UnsupportedQueryError: one is counted by queries, and no series are known that they count.
     """
     good, bad = _values(phases, "good"), _values(phases, "bad")
+    none_at_all = ["0", f"0x{sum(phase.steps for phase in phases)}"]
     made: list[Test] = []
     for slo in slos:
         if slo.queries is not None:
@@ -63,7 +64,7 @@ def input_series(
             continue
         made += [
             {"series": name, "values": " ".join(values)}
-            for name, values in dict(_series(service, slo, good, bad)).items()
+            for name, values in dict(_series(service, slo, good, bad, none_at_all)).items()
             if errors_exist or values is not bad
         ]
     return made
@@ -103,10 +104,12 @@ def _values(phases: Sequence[Phase], what: str) -> list[str]:
     return values
 
 
-def _series(service: Service, slo: Slo, good: list[str], bad: list[str]) -> Iterator[tuple[str, list[str]]]:
+def _series(
+    service: Service, slo: Slo, good: list[str], bad: list[str], none_at_all: list[str]
+) -> Iterator[tuple[str, list[str]]]:
     if service.monitoring.source == "slo_events":
         base = {**_origin(service), names.LABEL_SLO: slo.name}
-        outcomes = {names.GOOD: good, names.BAD: bad, names.EXCLUDED: ["0", f"0x{_steps(good)}"]}
+        outcomes = {names.GOOD: good, names.BAD: bad, names.EXCLUDED: none_at_all}
         for outcome, values in outcomes.items():
             yield series(f"{names.SLO_EVENTS}_total", equal({**base, names.LABEL_OUTCOME: outcome})), values
     elif slo.latency is None:
@@ -114,24 +117,21 @@ def _series(service: Service, slo: Slo, good: list[str], bad: list[str]) -> Iter
         yield series(calls, equal(_event(service, slo, bad=False))), good
         yield series(calls, equal(_event(service, slo, bad=True))), bad
     else:
-        yield from _histograms(service, slo, good, bad)
+        yield from _histograms(service, slo, good, bad, none_at_all)
 
 
 def _histograms(
-    service: Service, slo: Slo, good: list[str], bad: list[str]
+    service: Service, slo: Slo, good: list[str], bad: list[str], none_at_all: list[str]
 ) -> Iterator[tuple[str, list[str]]]:
     """Fast events of one method, slow ones of another; both without an error."""
     duration = HTTP_DURATION if _is_http(service) else names.SPAN_DURATION
-    for which, values in (("GET", good), ("POST", bad)):
+    count = f"{duration}_count" if _is_http(service) else f"{names.SPAN_CALLS}_total"
+    edge = number(slo.latency or 0)
+    edge = edge if "." in edge else f"{edge}.0"
+    for which, values, within in (("GET", good, good), ("POST", bad, none_at_all)):
         labels = {**_event(service, slo, bad=False), "http_request_method": which}
-        count = f"{duration}_count" if _is_http(service) else f"{names.SPAN_CALLS}_total"
         yield series(count, equal(labels)), values
-        within = values if which == "GET" else ["0", f"0x{_steps(values)}"]
-        edge = number(slo.latency or 0)
-        yield (
-            series(f"{duration}_bucket", equal({**labels, "le": edge if "." in edge else f"{edge}.0"})),
-            within,
-        )
+        yield series(f"{duration}_bucket", equal({**labels, "le": edge})), within
 
 
 def _event(service: Service, slo: Slo, *, bad: bool) -> dict[str, str]:
@@ -148,9 +148,7 @@ def _event(service: Service, slo: Slo, *, bad: bool) -> dict[str, str]:
         kind = {names.LABEL_SPAN_KIND: f"SPAN_KIND_{slo.select.kinds[0]}", names.LABEL_STATUS: status}
         labels = {**_origin(service), **kind, **labels}
     if bad:
-        labels.update(
-            {label_name(key): values[0].replace("*", "x") for key, values in rules.attributes.items()}
-        )
+        labels |= {label_name(key): values[0].replace("*", "x") for key, values in rules.attributes.items()}
     return labels
 
 
@@ -160,10 +158,6 @@ def _origin(service: Service) -> Mapping[str, str]:
 
 def _is_http(service: Service) -> bool:
     return service.monitoring.source == "http_server"
-
-
-def _steps(values: list[str]) -> int:
-    return sum(int(value.rpartition("x")[2]) + 1 for value in values[1:])
 
 
 def history(name: str, inputs: list[Test], expected: list[Test]) -> Test:
