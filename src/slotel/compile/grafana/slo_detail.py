@@ -9,6 +9,7 @@ from grafana_foundation_sdk.models.text import TextMode
 
 from slotel.compile import conventions as at
 from slotel.compile.grafana import panels as p
+from slotel.compile.grafana import slo_list
 from slotel.compile.grafana.board import ANY, Row, choice, environments, options, ratio_decimals, to_json
 from slotel.compile.grafana.links import (
     alert_marks,
@@ -19,17 +20,7 @@ from slotel.compile.grafana.links import (
 )
 from slotel.compile.grafana.panels import Query
 from slotel.compile.grafana.shapes import column, table_panel, timeline_panel
-from slotel.compile.grafana.slo_list import (
-    ALERTS,
-    BURN_STEPS,
-    EXHAUSTION_STEPS,
-    EXHAUSTION_WORDS,
-    LEFT_STEPS,
-    NO_RULES,
-    STATES,
-    exhaustion,
-    states,
-)
+from slotel.compile.grafana.slo_list import NO_RULES
 from slotel.config import names
 from slotel.config.duration import format_duration
 from slotel.config.service import Service
@@ -84,7 +75,7 @@ def board(service: Service) -> str:
         links=(*sentry_links(service), *runbook_links(service)),
         annotations=(
             deploy_marks(COUNTED),
-            alert_marks(f'alertname=~"{ALERTS}",{WHICH}'),
+            alert_marks(f'alertname=~"{slo_list.ALERTS}",{WHICH}'),
         ),
         since="now-24h",
     )  # fmt: skip
@@ -127,7 +118,7 @@ def _now(decimals: int) -> tuple[Any, ...]:
             unit=p.BURN,
             decimals=2,
             height=6,
-            thresholds=BURN_STEPS,
+            thresholds=slo_list.BURN_STEPS,
             no_value=NO_RULES,
         ),
     )
@@ -158,12 +149,12 @@ def _budget(decimals: int) -> tuple[Any, ...]:
     return (
         p.stat_panel("Budget left", "Share of the period's error budget that is left; below 0 it is overdrawn.",
                      Query(left), unit=p.PERCENT, decimals=1, width=6,
-                     thresholds=LEFT_STEPS, no_value=NO_RULES),
+                     thresholds=slo_list.LEFT_STEPS, no_value=NO_RULES),
         p.stat_panel("Good in period", "Share of good events in the period, weighted by traffic.",
                      Query(good), unit=p.PERCENT, decimals=decimals, width=6, no_value=NO_RULES),
         p.stat_panel("Time to exhaustion", "Until nothing is left, if the last hour goes on.",
-                     Query(exhaustion(left, seconds, days, _one(at.ratio("1h")))), unit=p.SECONDS, decimals=1, width=6,
-                     words=EXHAUSTION_WORDS, thresholds=EXHAUSTION_STEPS,
+                     Query(slo_list.exhaustion(left, seconds, days, _one(at.ratio("1h")))), unit=p.SECONDS, decimals=1,
+                     width=6, words=slo_list.EXHAUSTION_WORDS, thresholds=slo_list.EXHAUSTION_STEPS,
                      no_value="No events in the last hour"),
         p.stat_panel("Period", "Days over which the budget is given.", Query(days), unit=p.DAYS, decimals=0,
                      width=6, no_value=NO_RULES),
@@ -281,8 +272,10 @@ def _alerts() -> Any:
     return timeline_panel(
         "Alert timeline",
         "When each alert of the objective was pending or firing, as a ticket or as a page.",
-        Query(states(WHICH, "by (alertname, severity, long)"), "{{alertname}} {{severity}} {{long}}"),
-        states=STATES,
+        Query(
+            slo_list.states(WHICH, "by (alertname, severity, long)"), "{{alertname}} {{severity}} {{long}}"
+        ),
+        states=slo_list.STATES,
         no_value="No alert in this time",
     )
 
