@@ -8,6 +8,7 @@ import re
 import socket
 import ssl
 import subprocess
+import sys
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -292,6 +293,39 @@ def test_a_client_certificate_can_be_asked_for_and_a_renewed_one_is_read(tmp_pat
                 return False
 
         wait_until(is_renewed, "the renewed certificate")
+
+
+PATCHED = """
+import sys
+from slotel.runtime.metrics.scrape.endpoint import Endpoint
+from slotel.runtime.metrics.scrape.http.access import read_access
+access = read_access({"SLOTEL_METRICS_WEB_CONFIG": sys.argv[1]}, "127.0.0.1")
+from gevent import monkey
+monkey.patch_all()
+import http.client, os, ssl
+endpoint = Endpoint("127.0.0.1", 0, [], access=access)
+endpoint.start()
+context = ssl.create_default_context(cafile=sys.argv[2])
+for _ in range(2):
+    asked = http.client.HTTPSConnection("127.0.0.1", endpoint.port, timeout=20, context=context)
+    asked.request("GET", "/healthz")
+    print(asked.getresponse().status, flush=True)
+    os.utime(sys.argv[2])  # renewed
+os._exit(0)
+"""
+
+
+def test_tls_is_spoken_where_gevent_patches_python_after_the_start_and_after_a_renewal(
+    tmp_path, certificates
+):
+    """As a worker of gunicorn does: Python's own context cannot make one of gevent's sockets."""
+    file = tmp_path / "web.yml"
+    file.write_text(
+        f"tls_server_config:\n  cert_file: {certificates}/server.crt\n  key_file: {certificates}/server.key\n"
+    )
+    arguments = [sys.executable, "-c", PATCHED, str(file), str(certificates / "server.crt")]
+    done = subprocess.run(arguments, capture_output=True, text=True, timeout=120, check=False)
+    assert done.stdout.split() == ["200", "200"], done.stderr[-3000:]
 
 
 @pytest.mark.parametrize(

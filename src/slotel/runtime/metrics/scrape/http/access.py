@@ -25,6 +25,8 @@ from slotel.runtime.metrics.scrape.http.passwords import Users, is_hash
 if TYPE_CHECKING:
     from ssl import SSLContext
 
+    from slotel.runtime.metrics.scrape.http.tls import TlsPeer
+
 OPEN_PATHS: Final = frozenset({"/healthz"})
 """Answered without credentials: a liveness probe has none."""
 _LOOPBACK: Final = frozenset({"localhost", "ip6-localhost", "localhost.localdomain"})
@@ -52,10 +54,16 @@ _Made = TypeVar("_Made")
 
 
 class _Reread(Generic[_Made]):
-    """An object made from files, and made again when one of them changes. Raises what `make` raises, and OSError."""
+    """An object made from files, and made again when one of them changes. Raises what `make` raises, and OSError.
 
-    def __init__(self, files: Sequence[Path], make: Callable[[], _Made]) -> None:
-        self._files, self._make = files, make
+    Args:
+        beside: returns what else it depends on.
+    """
+
+    def __init__(
+        self, files: Sequence[Path], make: Callable[[], _Made], beside: Callable[[], object] = lambda: None
+    ) -> None:
+        self._files, self._make, self._beside = files, make, beside
         self._stamp, self.made = self._look(), make()
 
     def refreshed(self) -> _Made:
@@ -66,9 +74,9 @@ class _Reread(Generic[_Made]):
             self._stamp = stamp
         return self.made
 
-    def _look(self) -> list[tuple[int, int, int]]:
+    def _look(self) -> list[object]:
         found = [path.stat() for path in self._files]
-        return [(each.st_mtime_ns, each.st_size, each.st_ino) for each in found]
+        return [self._beside(), *((each.st_mtime_ns, each.st_size, each.st_ino) for each in found)]
 
 
 @dataclass
@@ -130,14 +138,16 @@ class Access:
         is_private = "." not in name or name.endswith(_PRIVATE_ENDINGS)
         return name in self.hosts or _is_address(name) or (is_private and not self.is_local)
 
-    def wrap(self, peer: socket.socket) -> socket.socket:
+    def wrap(self, peer: socket.socket) -> socket.socket | TlsPeer:
         """Return a connection as it is spoken to: with TLS if that is configured. Raises OSError, ValueError."""
         if self.tls is None:
             return peer
+        from slotel.runtime.metrics.scrape.http.tls import TlsPeer
+
         # the files may be about to be replaced: the current certificates stay in use
         with suppress(OSError, ValueError):
             self.tls.refreshed()
-        return self.tls.made.wrap_socket(peer, server_side=True, do_handshake_on_connect=False)
+        return TlsPeer(self.tls.made, peer)
 
     def _is_authorised(self, header: str) -> bool | None:
         """Return whether the credentials are right; None if that is not known yet."""
@@ -236,13 +246,10 @@ def _apply_tls(access: Access, tls: dict[str, Any], folder: Path, place: str) ->
     _check(is_asked is bool(tls.get("client_ca_file")), place, text)
     files = [folder / str(tls[name]) for name in _TLS_FILES if tls.get(name)]
 
+    import ssl
+
     def make() -> SSLContext:
-        import ssl
-
-        from slotel.runtime.metrics.scrape.http.tls import TlsSocket
-
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.sslsocket_class = TlsSocket
         context.minimum_version = getattr(ssl.TLSVersion, oldest)
         context.load_cert_chain(files[0], files[1])
         if is_asked:
@@ -252,7 +259,8 @@ def _apply_tls(access: Access, tls: dict[str, Any], folder: Path, place: str) ->
 
     access.needs_certificate = verify == "CERT_REQUIRED"
     try:
-        access.tls = _Reread(files, make)
+        # a context fails where gevent has replaced Python's sockets since
+        access.tls = _Reread(files, make, lambda: ssl.SSLSocket)
     except (OSError, ValueError) as error:
         text = f"{place}: the certificate cannot be used: {type(error).__name__}: {error}"
         raise AccessError(text) from error

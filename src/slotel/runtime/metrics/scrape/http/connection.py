@@ -10,9 +10,12 @@ import socket
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from email.utils import formatdate
-from typing import Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from slotel.runtime.process.descriptors import close_own, identity_of
+
+if TYPE_CHECKING:
+    from slotel.runtime.metrics.scrape.http.tls import TlsPeer
 
 REQUEST_SECONDS: Final = 5.0
 """A request must be here whole within this time."""
@@ -64,13 +67,13 @@ def plain(status: str, text: str = "", *headers: tuple[str, str]) -> Answer:
 
 
 class Connection:
-    """A connection on a non-blocking socket, in one of its states; `now` is always in monotonic seconds."""
+    """A connection on a non-blocking socket or its TLS, in one of its states; `now` is always in monotonic seconds."""
 
     __slots__ = (
         "_buffer", "_identity", "_left", "_until", "body", "deadline", "peer", "request", "since", "state",
     )  # fmt: skip
 
-    def __init__(self, peer: socket.socket, now: float) -> None:
+    def __init__(self, peer: socket.socket | TlsPeer, now: float) -> None:
         self.peer = peer
         self._identity = identity_of(peer.fileno())
         self.since = now
