@@ -19,6 +19,23 @@ from slotel.runtime.process.descriptors import Waker
 from support.launch import wait_until
 
 
+def test_a_stop_that_closes_the_listeners_while_they_are_looked_at_is_no_fault(monkeypatch):
+    """A thread that does not stop within a second looks on: an address of IPv6 makes two listeners."""
+    server, waker = Server(lambda _: None), Waker()
+    server.listen([*take("127.0.0.1", 0), *take("127.0.0.1", 0)])
+    found = list(server.listeners.values())
+
+    def stops(_descriptor):
+        if server.listeners:
+            server.close()
+        return found.pop(0)
+
+    monkeypatch.setattr(servers, "identity_of", stops)
+    server._check_descriptors(waker)
+    assert not server.listeners
+    waker.close()
+
+
 def big(series):
     rows = {(str(number) + "x" * 200,): (1.0,) for number in range(series)}
     return Family("big", "counter", "", "", ("a",), (), rows, {}, 0.0)

@@ -75,7 +75,7 @@ class Server:
         """Close listeners and connections: this process's ends of them, unless the app has closed them."""
         for listener, identity in self.listeners.items():
             close_own(listener, identity)
-        self.listeners.clear()
+        self.listeners = {}  # anew: the thread that serves may be looking at them
         for connection in self._connections.values():
             connection.close()
         self._connections.clear()
