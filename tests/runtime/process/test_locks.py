@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from slotel.runtime.sentry.transport.client_report import ClientReport
+
 RUNTIME = Path(__file__).parents[3] / "src/slotel/runtime"
 CALLS_NOTHING = (
     ast.Assign, ast.AugAssign, ast.If, ast.Compare, ast.Name, ast.Attribute, ast.Subscript, ast.Constant, ast.BinOp,
@@ -84,6 +86,27 @@ def test_a_leaf_lock_is_held_only_around_statements_that_call_nothing():
                     ]
     assert wrong == []
     assert sections >= 5
+
+
+def test_a_loss_is_counted_and_taken_without_a_call_inside_the_leaf_lock():
+    """The source shows no call of what a mapping does for a key that it lacks."""
+    report, inside = ClientReport(lambda *_: None), []
+
+    def note(frame, event, _):
+        if event == "call" and report._leaf_lock._is_owned():
+            inside.append(frame.f_code.co_name)
+
+    sys.setprofile(note)
+    try:
+        for _ in range(2):
+            report.add("errors", "queue_full", 2)
+            report.add("traces", "status_413", 1)
+            taken = report.take(now=True)
+    finally:
+        sys.setprofile(None)
+    assert inside == []
+    assert b'"quantity":2' in taken
+    assert not report
 
 
 HARNESS = """

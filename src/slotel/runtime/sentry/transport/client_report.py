@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import Counter
+from itertools import product
 from typing import Final
 
 from slotel.runtime.sentry.protocols import Dropped
@@ -45,6 +45,8 @@ _SENTRYS: Final = frozenset(
         "ratelimit_backoff",
     }
 )  # fmt: skip
+_PAIRS: Final = tuple(product(CATEGORIES.values(), _SENTRYS))
+"""All keys are there from the start: what a Counter lacks costs a call, in which a signal handler may run."""
 
 
 class ClientReport:
@@ -77,11 +79,11 @@ class ClientReport:
 
     def __bool__(self) -> bool:
         """Return whether there is a loss to report."""
-        return bool(self._counts)
+        return any(self._counts.values())
 
     def forget(self) -> None:
         """Forget what was lost: in a forked child it is the parent's."""
-        self._counts: Counter[tuple[str, str]] = Counter()
+        self._counts = dict.fromkeys(_PAIRS, 0)
         self._leaf_lock = threading.RLock()
 
     def take(self, *, now: bool) -> bytes | None:
@@ -93,7 +95,7 @@ class ClientReport:
         if not self or (not now and time.monotonic() < self._next):
             return None
         self._next = time.monotonic() + INTERVAL
-        fresh: Counter[tuple[str, str]] = Counter()
+        fresh = dict.fromkeys(_PAIRS, 0)
         with self._leaf_lock:
             counts = self._counts
             self._counts = fresh
@@ -101,6 +103,7 @@ class ClientReport:
         discarded = [
             {"reason": reason, "category": category, "quantity": count}
             for (category, reason), count in counts.items()
+            if count
         ]
         payload = serialize({"timestamp": at, "discarded_events": discarded})
         return envelope({}, [({"type": "client_report"}, payload)], at)
