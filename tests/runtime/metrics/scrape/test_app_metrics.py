@@ -103,6 +103,15 @@ def test_two_instruments_of_one_name_get_one_answer_and_one_warning(caplog):
     assert dropped == [("metrics", "name_collision")]
 
 
+def test_a_counter_and_an_up_down_counter_of_one_name_are_not_added_up():
+    provider = MeterProvider([])
+    app, meter = AppMetrics(provider), provider.get_meter("shop")
+    meter.create_counter("jobs").add(5)
+    meter.create_up_down_counter("jobs").add(-3)
+    found = {family.kind: list(family.series.values()) for family in app.families() if family.name == "jobs"}
+    assert found == {"counter": [(5.0,)], "gauge": [(-3.0,)]}
+
+
 def test_a_measurement_in_a_sampled_span_leaves_its_exemplar():
     provider = MeterProvider([])
     app = AppMetrics(provider)

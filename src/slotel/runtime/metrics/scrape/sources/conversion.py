@@ -117,7 +117,8 @@ class Conversion:
 
     def _named(self, scope: InstrumentationScope, metric: Metric, point: Any) -> Named:
         attributes = point.attributes or {}
-        key = (scope, metric.name, metric.unit, type(metric.data), tuple(attributes.items()))
+        kind = type(metric.data), getattr(metric.data, "is_monotonic", False)
+        key = (scope, metric.name, metric.unit, kind, tuple(attributes.items()))
         found = self._names.get(key)
         if found is None:
             if len(self._names) >= MAX_SERIES:
