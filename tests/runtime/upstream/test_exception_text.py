@@ -131,6 +131,26 @@ def test_the_text_is_that_of_the_standard_library(fails, time):
     assert TEXT(caught.value) == "".join(traceback.format_exception(caught.value)), time
 
 
+def test_the_text_of_a_long_chain_is_made_of_each_exception_once():
+    """A retry that raises anew each time: the cost of a thousand is a thousand times that of one, not its square."""
+    error = None
+    for number in range(300):
+        try:
+            raise ValueError(number) from (error if number % 2 else None)
+        except ValueError as raised:
+            raised.__context__, error = error, raised
+            raised.__suppress_context__ = bool(number % 2)
+    made = []
+    sys.setprofile(lambda frame, event, _: event == "call" and made.append(frame.f_code))
+    try:
+        text = TEXT.quick(error)
+    finally:
+        sys.setprofile(None)
+    assert text == "".join(traceback.format_exception(error))
+    assert text.count("\nValueError: ") == 300
+    assert made.count(traceback.TracebackException.__init__.__code__) == 300
+
+
 def test_equal_code_of_two_files_is_told_apart():
     for name in ("one.py", "other.py"):
         functions = {}

@@ -52,6 +52,8 @@ class ExceptionText:
         texts: list[str] = []
         seen: set[int] = set()
         at: BaseException | None = error
+        # one for all, which has those of the others: it says "Did you mean", too
+        made: Any = _CLASS(type(error), error, error.__traceback__, limit=0, compact=True)
         while at is not None:
             if id(at) in seen or hasattr(at, "exceptions"):
                 return None
@@ -59,15 +61,12 @@ class ExceptionText:
             frames = self._stack(at.__traceback__)
             if frames is None:
                 return None
-            last = _CLASS(
-                type(at), at, at.__traceback__, limit=0, compact=True
-            )  # it says "Did you mean", too
-            texts += "".join(last.format_exception_only()), frames
+            texts += "".join(made.format_exception_only()), frames
             if at.__cause__ is not None:
-                at = at.__cause__
+                at, made = at.__cause__, made.__cause__
                 texts.append(_CAUSE)
             else:
-                at = None if at.__suppress_context__ else at.__context__
+                at, made = None if at.__suppress_context__ else at.__context__, made.__context__
                 if at is not None:
                     texts.append(_CONTEXT)
         texts.reverse()
