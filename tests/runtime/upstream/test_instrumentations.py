@@ -13,6 +13,7 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.util import http
 
 from slotel.runtime.upstream.otel.instrumentations.instrumentors import patch_instrumentation
+from slotel.runtime.upstream.stdlib import quick_environment
 
 ENVIRON = {
     "REQUEST_METHOD": "GET", "PATH_INFO": "/x", "QUERY_STRING": "a=1", "HTTP_HOST": "shop.example:8443",
@@ -247,6 +248,13 @@ def test_the_environment_is_read_as_ever_whatever_is_set_when(monkeypatch):
     assert http.sanitize_method("PROPFIND") == "PROPFIND"
     monkeypatch.delenv(http.OTEL_PYTHON_INSTRUMENTATION_HTTP_CAPTURE_ALL_METHODS)
     assert http.sanitize_method("PROPFIND") == "_OTHER"
+
+
+def test_the_environment_answers_as_a_mapping_does():
+    """Contrib asks only by `get` (0.66b1); a release may ask otherwise."""
+    asked = quick_environment()
+    assert ("PATH" in asked, "NO_SUCH_NAME" in asked, asked.get("NO_SUCH_NAME", "x")) == (True, False, "x")
+    assert dict(asked) == dict(os.environ)
 
 
 @pytest.mark.parametrize("environ", [{}, None, object()])

@@ -6,7 +6,7 @@ import functools
 import os
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from slotel.runtime.upstream.probe import SLOWER, Probe
@@ -137,11 +137,11 @@ def in_event_loop() -> bool:
     asyncio = sys.modules.get("asyncio")
     try:
         return asyncio is not None and asyncio.get_running_loop() is not None
-    except RuntimeError:
+    except (RuntimeError, AttributeError):  # the second while another thread imports it
         return False
 
 
-class _QuickEnvironment:
+class _QuickEnvironment(Mapping[str, str]):
     """`os.environ`, but quick to say that a variable is not set."""
 
     def __init__(self, raw: dict[Any, Any]) -> None:
@@ -154,6 +154,12 @@ class _QuickEnvironment:
     def __getitem__(self, name: str) -> str:
         return os.environ[name]
 
+    def __iter__(self) -> Iterator[str]:
+        return iter(os.environ)
+
+    def __len__(self) -> int:
+        return len(os.environ)
+
     def get(self, name: str, default: Any = None) -> Any:
         """Return a variable's value."""
         key = self._keys.get(name)
@@ -162,7 +168,7 @@ class _QuickEnvironment:
         return os.environ.get(name, default) if key in self._raw else default
 
 
-def quick_environment() -> Any:
+def quick_environment() -> Mapping[str, str]:
     """Return the process's environment, cheap to ask for what is not set."""
     raw = _DATA.of(os.environ)
     return _QuickEnvironment(raw) if isinstance(raw, dict) else os.environ
