@@ -194,3 +194,21 @@ def test_a_real_worker_is_told_if_nothing_else_explains_that_it_counts_nothing(t
         env=clean_environ(OTEL_SERVICE_NAME="worker"), cwd=tmp_path, capture_output=True, text=True, timeout=120, check=True,
     )  # fmt: skip
     assert ("SLO138" in done.stderr) == is_told, done.stderr
+
+
+WATCHED = """
+import sys, unittest.mock
+from slotel.runtime.checks.uncounted import _is_watched
+
+class Test(unittest.TestCase):
+    def test(self):
+        print(_is_watched())
+
+print(_is_watched())
+unittest.main()
+"""
+
+
+def test_tests_of_unittest_are_no_service_but_a_service_may_import_its_mocks():
+    done = subprocess.run([sys.executable, "-c", WATCHED], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "True"]

@@ -23,7 +23,7 @@ from slotel.config.slo import ENTRY_KIND_LABELS
 from slotel.runtime.finding import Finding, Status, log
 from slotel.runtime.metrics.store.family import Labels, Shape
 from slotel.runtime.metrics.store.store import Store
-from slotel.runtime.upstream.stdlib import bare_socket
+from slotel.runtime.upstream.stdlib import bare_socket, modules_in_main_thread
 
 _DESCRIPTORS: Final = Path("/proc/self/fd")
 _BYTES: Final = struct.Struct("=120xQQ")
@@ -140,7 +140,7 @@ def _is_watched() -> bool:
         sys.flags.interactive
         or hasattr(sys, "ps1")
         or "_pytest" in sys.modules
-        or "unittest.main" in sys.modules
+        or "unittest.main" in modules_in_main_thread()  # unittest.mock imports it in services, too
     )
 
 

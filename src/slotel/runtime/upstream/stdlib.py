@@ -6,6 +6,7 @@ import functools
 import os
 import socket
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
@@ -186,3 +187,11 @@ def bare_socket(descriptor: int) -> Any:
     """
     make = _SOCKET.load()
     return make and make(-1, socket.SOCK_STREAM | getattr(socket, "SOCK_NONBLOCK", 0), -1, fileno=descriptor)
+
+
+def modules_in_main_thread() -> Iterator[str]:
+    """Yield the names of the modules whose functions the main thread has called, the innermost first."""
+    frame = sys._current_frames().get(threading.main_thread().ident or 0)  # noqa: SLF001 it has no other name
+    while frame is not None:
+        yield str(frame.f_globals.get("__name__"))
+        frame = frame.f_back
