@@ -7,9 +7,11 @@ import sys
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from opentelemetry import trace
 from opentelemetry.instrumentation import asgi, wsgi
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.util import http
 
 from slotel.runtime.upstream.otel.instrumentations.instrumentors import patch_instrumentation
@@ -255,6 +257,23 @@ def test_the_environment_answers_as_a_mapping_does():
     asked = quick_environment()
     assert ("PATH" in asked, "NO_SUCH_NAME" in asked, asked.get("NO_SUCH_NAME", "x")) == (True, False, "x")
     assert dict(asked) == dict(os.environ)
+
+
+@pytest.mark.parametrize("name", [b"traceparent", b"baggage", b"x-\xff\\x", b"user-agent", b"host"])
+def test_a_request_whose_headers_are_no_text_reaches_its_application_in_its_trace(name):
+    patch_instrumentation("fastapi")
+    seen = []
+
+    async def app(_scope, _receive, _send):
+        seen.append(trace.get_current_span().get_span_context().trace_id)
+
+    odd = [(name, b"\xff\\x"), (b"traceparent", b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")]
+    provider = TracerProvider(shutdown_on_exit=False)
+    asyncio.run(
+        asgi.OpenTelemetryMiddleware(app, tracer_provider=provider)({**SCOPE, "headers": odd}, None, None)
+    )
+    assert len(seen) == 1
+    assert (seen[0] == 0x0AF7651916CD43DD8448EB211C80319C) is (name != b"traceparent")
 
 
 @pytest.mark.parametrize("environ", [{}, None, object()])

@@ -45,6 +45,11 @@ _URL: Final = Probe(
     why="cannot decode each Host header: the error would end the request (0.66b1)",
     without="an ASGI request whose Host header has odd bytes fails",
 )  # fmt: skip
+_GETTER: Final = Probe(
+    f"{_PACKAGE}.asgi:ASGIGetter", "get",
+    why="cannot decode each header, nor each header's name: the error would end the request (0.66b1)",
+    without="an ASGI request fails whose traceparent or baggage, or a name beside them, has odd bytes",
+)  # fmt: skip
 _TARGET: Final = Probe(
     f"{_PACKAGE}.asgi", "_collect_target_attribute",
     why="nine functions make what only the older conventions' metrics have (0.66b1)",
@@ -106,6 +111,7 @@ def shorten_requests(rooted: Rooted) -> None:
     for probe in _STATUSES:
         probe.wrap_imported(_setting_status)
     _URL.wrap_imported(_withstanding_odd_bytes)
+    _GETTER.wrap_imported(_reading_odd_bytes)
     modes = {mode.strip() for mode in os.environ.get("OTEL_SEMCONV_STABILITY_OPT_IN", "").split(",")}
     if "http" in modes and "http/dup" not in modes:
         _TARGET.wrap_imported(lambda _original: lambda _scope: None)
@@ -208,6 +214,21 @@ def _withstanding_odd_bytes(original: Callable[..., Any]) -> Callable[..., Any]:
             return original({**request, **_UNREADABLE}, *args, **named)
 
     return ask
+
+
+def _reading_odd_bytes(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a getter of the headers of an ASGI request that also reads what is no text, as Latin-1."""
+
+    def get(its: Any, carrier: Mapping[str, Any], key: str) -> Any:
+        try:
+            return original(its, carrier, key)
+        except UnicodeError:
+            wanted = key.lower().encode()
+            return [
+                value.decode("latin-1") for name, value in carrier["headers"] if name.lower() == wanted
+            ] or None
+
+    return get
 
 
 def _collecting_in_one(
