@@ -235,6 +235,25 @@ def test_a_flush_asks_a_server_that_is_away_ten_times_a_second():
         assert sink.flush(60)
 
 
+def test_a_flush_that_a_handler_ends_before_it_has_sent_holds_up_no_other_thread(monkeypatch):
+    """A task's soft time limit may come at any call: with the lock, the sender's thread would wait for ever."""
+
+    def interrupted():
+        raise SoftTimeLimitError
+
+    with Answering(AWAY) as server, shipping(server) as (sink, _):
+        sender = sink._worker._sender
+        monkeypatch.setattr("slotel.runtime.sentry.transport.sender.suppress_instrumentation", interrupted)
+        with pytest.raises(SoftTimeLimitError), sender._talking(1.0):
+            pass
+        assert not sender._sending._is_owned()
+        monkeypatch.undo()
+
+
+class SoftTimeLimitError(Exception):
+    """As Celery's."""
+
+
 ADDRESSES = [
     pytest.param("::1", "/1", "/api/1/envelope/", marks=pytest.mark.skipif(not HAS_IPV6, reason="no IPv6")),
     ("127.0.0.1", "/sentry/7", "/sentry/api/7/envelope/"),

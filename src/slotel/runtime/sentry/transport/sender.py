@@ -300,9 +300,9 @@ class Sender:
     @contextlib.contextmanager
     def _talking(self, timeout: float) -> Iterator[bool]:
         """Talk to the server on the calling thread; give False if another one still does after `timeout` seconds."""
-        may = timeout > 0 and self._sending.acquire(timeout=timeout)
-        token = suppress_instrumentation()
+        token, may = suppress_instrumentation(), False
         try:
+            may = timeout > 0 and self._sending.acquire(timeout=timeout)
             yield may
         finally:
             if may:
