@@ -318,7 +318,7 @@ os._exit(0)
 def test_tls_is_spoken_where_gevent_patches_python_after_the_start_and_after_a_renewal(
     tmp_path, certificates
 ):
-    """As a worker of gunicorn does: Python's own context cannot make one of gevent's sockets."""
+    """As a script with `monkey.patch_all()` does: Python's own context cannot make one of gevent's sockets."""
     file = tmp_path / "web.yml"
     file.write_text(
         f"tls_server_config:\n  cert_file: {certificates}/server.crt\n  key_file: {certificates}/server.key\n"
