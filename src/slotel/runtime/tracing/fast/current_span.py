@@ -9,13 +9,13 @@ from functools import wraps
 from types import TracebackType
 from typing import Any, Final, TypeAlias, TypeVar
 
-from opentelemetry.context import Context, detach
+from opentelemetry.context import Context, attach, detach, get_current
 from opentelemetry.sdk.trace import Tracer
 from opentelemetry.trace import Link, Span, SpanKind
 from opentelemetry.util.types import Attributes
 
 from slotel.runtime.upstream.otel.failure import failed_by, record
-from slotel.runtime.upstream.otel.spans import SPAN_KEY, attach, current, reset
+from slotel.runtime.upstream.otel.spans import SPAN_KEY
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 _Start: TypeAlias = tuple[
@@ -43,7 +43,7 @@ class CurrentSpan:
     def __enter__(self) -> Span:
         """Start the span."""
         span = self.span = self.tracer.start_span(*self.start)
-        inside = Context(current())
+        inside = Context(get_current())
         _put(inside, SPAN_KEY, span)  # a Context refuses its own __setitem__
         self.token = attach(inside)
         return span
@@ -67,10 +67,7 @@ class CurrentSpan:
             error.__context__, error.__traceback__ = around, trace
 
     def _end(self, error: BaseException | None) -> None:
-        try:
-            reset(self.token)
-        except Exception:  # noqa: BLE001 whatever the store of contexts raises
-            detach(self.token)  # fails again, and logs it as the SDK does
+        detach(self.token)
         span = self.span
         try:
             if isinstance(error, Exception) and isinstance(span, Span) and span.is_recording():
@@ -138,7 +135,7 @@ class UsedSpan(CurrentSpan):
 
     def __enter__(self) -> Span:
         """Make the span the current one."""
-        inside = Context(current())
+        inside = Context(get_current())
         _put(inside, SPAN_KEY, self.span)
         self.token = attach(inside)
         self.is_inside = True

@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from opentelemetry.context import Context
+from opentelemetry.context import Context, get_current
 from opentelemetry.sdk.trace import SpanLimits, Tracer
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.trace import (
@@ -24,7 +24,7 @@ from slotel.runtime.tracing.fast.current_span import start_as_current_span
 from slotel.runtime.tracing.fast.span import LeanSpan
 from slotel.runtime.tracing.sampler import LOW_BITS, RecordEverySpan
 from slotel.runtime.upstream.otel.pickling import Pickled, tracer_by
-from slotel.runtime.upstream.otel.spans import SPAN_KEY, current, is_enabled
+from slotel.runtime.upstream.otel.spans import SPAN_KEY, is_enabled
 
 _new: Final = object.__new__
 _tuple: Final = tuple.__new__
@@ -64,7 +64,7 @@ class LeanTracer(Tracer):
         set_status_on_exception: bool = True,
     ) -> Span:
         """Start a span, as `opentelemetry.trace.Tracer` says."""
-        above: Any = (current() if context is None else context).get(SPAN_KEY)
+        above: Any = (get_current() if context is None else context).get(SPAN_KEY)
         sampler = self.sampler
         own = record_end = parent = None
         if (

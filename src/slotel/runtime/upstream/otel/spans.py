@@ -19,10 +19,8 @@ from operator import attrgetter
 from types import CodeType, FunctionType
 from typing import Any, Final
 
-from opentelemetry import context as otel_context
 from opentelemetry import trace
-from opentelemetry.context import Context
-from opentelemetry.context.contextvars_context import ContextVarsRuntimeContext
+from opentelemetry.context import Context, get_current
 from opentelemetry.sdk import trace as sdk
 from opentelemetry.sdk.trace import id_generator, sampling
 from opentelemetry.trace import SpanContext
@@ -66,15 +64,6 @@ _CONTEXT: Final = Probe(
     why="a server span has the ids of the one that slotel made for the request before the framework did",
     without="what code around a framework does before the framework's span begins is not in its trace",
 )  # fmt: skip
-_STORE: Final = _probe(
-    "opentelemetry.context", "_RUNTIME_CONTEXT", "the store of the current context",
-    "each span asks the public functions: some 0.2 us more",
-)  # fmt: skip
-_VARIABLE: Final = _probe(
-    "opentelemetry.context.contextvars_context:ContextVarsRuntimeContext", "_current_context",
-    "the context variable itself, where OTEL_PYTHON_CONTEXT chose no other store: two calls less each",
-    "each span asks the public functions: some 0.2 us more",
-)  # fmt: skip
 USE_SPAN: Final = _probe(
     "opentelemetry.trace", "use_span",
     "most instrumentations make their span the current one by it: a generator, with ten calls",
@@ -92,17 +81,6 @@ is_enabled: Final[Any] = property(attrgetter(f"{_CONFIG.name}.is_enabled"))
 TRACE_LOG: Final = logging.getLogger("opentelemetry.sdk.trace")
 ATTRIBUTES_LOG: Final = logging.getLogger("opentelemetry.attributes")
 """Loggers of the SDK, for warnings about misuse that are the SDK's."""
-
-
-def _context_variable() -> Any:
-    store = _STORE.of(otel_context)
-    return _VARIABLE.of(store) if type(store) is ContextVarsRuntimeContext else None
-
-
-_FOUND: Final = _context_variable()
-current: Final[Callable[[], Context]] = otel_context.get_current if _FOUND is None else _FOUND.get
-attach: Final[Callable[[Context], Any]] = otel_context.attach if _FOUND is None else _FOUND.set
-reset: Final[Callable[[Any], None]] = otel_context.detach if _FOUND is None else _FOUND.reset
 
 
 def take_context(span: Any, context: SpanContext | None) -> bool:
@@ -124,7 +102,7 @@ def span_in(context: Context | None = None) -> Any:
     if SPAN_KEY is None:
         span = trace.get_current_span(context)
         return None if span is trace.INVALID_SPAN else span
-    return (current() if context is None else context).get(SPAN_KEY)
+    return (get_current() if context is None else context).get(SPAN_KEY)
 
 
 def adopt(tracer: Any, kind: type[sdk.Tracer]) -> None:
