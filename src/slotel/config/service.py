@@ -12,7 +12,7 @@ from slotel.config.duration import format_duration, parse_window
 from slotel.config.monitoring import Monitoring
 from slotel.config.problem import Problem, variable
 from slotel.config.ratio import parse_limit, parse_ratio
-from slotel.config.redaction.choices import RedactionChoices
+from slotel.config.redaction.values import RedactionChoices
 from slotel.config.sampling import Keep, RouteRate, SentryMode, SpanMatch, parse_late_wait
 from slotel.config.slo import ENTRY_KINDS, HEALTH_ROUTES, HOUR, Selection, Slo, TimeSlices
 from slotel.config.tags import TagPolicy, label_name

@@ -20,7 +20,7 @@ from opentelemetry.trace import (
     set_span_in_context,
 )
 
-from slotel.config.redaction.choices import RedactionChoices
+from slotel.config.redaction.values import RedactionChoices
 from slotel.config.tags import TagPolicy, TagRule
 from slotel.runtime.metrics.instruments.redacted_data import redacted_data
 from slotel.runtime.metrics.scrape.sources.conversion import Conversion

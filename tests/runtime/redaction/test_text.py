@@ -10,9 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slotel.config.redaction.choices import RedactionChoices
 from slotel.config.redaction.keys import AT_THE_END
-from slotel.config.redaction.values import DEFAULT_VALUES, VALUE_NAMES
+from slotel.config.redaction.values import DEFAULT_VALUES, VALUE_NAMES, RedactionChoices
 from slotel.runtime.redaction.redactor import Redactor
 from slotel.runtime.redaction.text import CORES
 

@@ -13,7 +13,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind
 
 from runtime.sentry.test_errors_like_plain import APPS_BIN, interpreter_with
-from slotel.config.redaction.choices import RedactionChoices
+from slotel.config.redaction.values import RedactionChoices
 from slotel.runtime.redaction.events import redacted_event
 from slotel.runtime.redaction.redactor import Redactor
 from slotel.runtime.sentry.errors.breadcrumbs import add_calls

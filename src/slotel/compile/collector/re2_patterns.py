@@ -10,9 +10,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from slotel.config.names import REDACTED
-from slotel.config.redaction.choices import PLACEHOLDERS
 from slotel.config.redaction.keys import CORES, key_pattern
-from slotel.config.redaction.values import Shape, shapes
+from slotel.config.redaction.values import PLACEHOLDERS, Shape, shapes
 
 NESTED: Final = "\x01"
 """Separates the attribute's own key in the flattened key of a value within a map or list."""

@@ -17,8 +17,7 @@ from slotel.config.duration import parse_duration, parse_scrape_interval, parse_
 from slotel.config.file.decode import Parsers, kind_of
 from slotel.config.monitoring import LABEL_NAME, RESERVED_LABELS, Monitoring
 from slotel.config.ratio import parse_limit, parse_objective, parse_ratio
-from slotel.config.redaction.choices import RedactionChoices
-from slotel.config.redaction.values import DEFAULT_VALUES, VALUE_NAMES
+from slotel.config.redaction.values import DEFAULT_VALUES, VALUE_NAMES, RedactionChoices
 from slotel.config.sampling import (
     ErrorDetail,
     Keep,

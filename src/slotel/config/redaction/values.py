@@ -1,4 +1,4 @@
-"""Secrets that their form alone gives away: tokens of known services, private keys, numbers with a checksum. Pure data.
+"""Secrets that their form alone gives away, placeholders that are no secrets, and a service's choices. Pure data.
 
 The redactor in the service and the collector's policy are both made from this file. Every pattern here is one that
 Python and RE2 (the collector's) read alike: no look-around, no back-references.
@@ -7,7 +7,9 @@ Python and RE2 (the collector's) read alike: no look-around, no back-references.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
+
+from slotel.config.value_types import Shapes
 
 
 class Shape(NamedTuple):
@@ -143,6 +145,26 @@ DEFAULT_VALUES: Final = (
     *dict.fromkeys(shape.name for shape in SHAPES if shape.default),
     *(name for name, default in CHECKED.items() if default),
 )
+PLACEHOLDERS: Final = frozenset(
+    {"[Filtered]", "[REDACTED]", "REDACTED", "[redacted]", "<redacted>", "redacted", "***", "*****", "********",
+     "**********", "[Removed]", "%s", "?", "", "None", "null"}
+)  # fmt: skip
+"""Values in which somebody upstream has already hidden a secret, or that hold none: they stay as they are."""
+
+
+class RedactionChoices(NamedTuple):
+    """A service's choices for redaction, in addition to `tags.redact`.
+
+    Args:
+        values: the shapes of values that are redacted, of VALUE_NAMES.
+        sql: `parameterise` replaces the literals of SQL statements by `?`.
+        argv: the process's command line in Sentry's events: each argument `redact`ed as any text, all `drop`ped, or
+            all `keep`ed.
+    """
+
+    values: Shapes = DEFAULT_VALUES
+    sql: Literal["keep", "parameterise"] = "keep"
+    argv: Literal["redact", "drop", "keep"] = "redact"
 
 
 def shapes(chosen: Sequence[str] = DEFAULT_VALUES) -> Iterator[Shape]:

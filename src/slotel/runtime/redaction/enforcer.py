@@ -13,7 +13,7 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Link, Status
 
 from slotel.config.names import REDACTED
-from slotel.config.redaction.choices import PLACEHOLDERS, RedactionChoices
+from slotel.config.redaction.values import PLACEHOLDERS, RedactionChoices
 from slotel.config.tags import TagPolicy, TagRule, clean_value, judge
 from slotel.runtime.process.interrupts import comes_from_handler
 from slotel.runtime.redaction.events import redacted_event, redacted_item, redacted_values

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 from slotel.config.names import REDACTED
 from slotel.config.patterns import lazy_pattern
-from slotel.config.redaction.choices import PLACEHOLDERS
+from slotel.config.redaction.values import PLACEHOLDERS
 
 _PRINTED: Final = {
     "\u201c": "\u201d", "\u201e": "\u201c\u201d", "\u2018": "\u2019", "\u201a": "\u2018\u2019", "\u00ab": "\u00bb",

@@ -14,8 +14,8 @@ from collections.abc import Set as AbstractSet
 from typing import Any, Final
 
 from slotel.config.names import REDACTED
-from slotel.config.redaction.choices import PLACEHOLDERS, RedactionChoices
 from slotel.config.redaction.keys import MAX_KEY, is_no_secret, key_test, own_test
+from slotel.config.redaction.values import PLACEHOLDERS, RedactionChoices
 from slotel.runtime.logs import exact_text
 from slotel.runtime.redaction import statements
 from slotel.runtime.redaction.commands import redacted_arguments

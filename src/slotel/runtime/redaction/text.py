@@ -12,8 +12,8 @@ from urllib.parse import quote, unquote
 
 from slotel.config.names import REDACTED
 from slotel.config.patterns import lazy_pattern
-from slotel.config.redaction.choices import PLACEHOLDERS
 from slotel.config.redaction.keys import CORES
+from slotel.config.redaction.values import PLACEHOLDERS
 from slotel.runtime.redaction import columns, commands, named, statements
 from slotel.runtime.redaction.notation import (
     FLAG,
