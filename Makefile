@@ -5,8 +5,8 @@ UV     := $(or $(shell command -v uv 2>/dev/null),$(VENV)/bin/uv)
 RUN    := $(VENV)/bin/
 STAMP  := $(VENV)/.installed
 APPS   := .venv-apps
-# Tests wait more than they compute: four for each of two cores. Six take 464 s, eight 428 s.
-WORKERS ?= 8
+# Tests wait more than they compute: three for each of two cores. Eight workers take 428 s where six took 464 s.
+WORKERS ?= 6
 # Images of containers forbid bytecode files; without them each service that a test starts compiles its 800 modules anew.
 export PYTHONDONTWRITEBYTECODE :=
 

@@ -547,7 +547,13 @@ def test_an_envelope_that_waited_long_carries_the_time_of_its_sending(sentry):
         sentry.set_fault("refuse")
         run(provider(sink).get_tracer("t"), 1)
         sink.flush(0.1)
-        envelope = sender._queue._envelopes[0]
+        until, waiting = time.monotonic() + 30, []
+        while (
+            not waiting and time.monotonic() < until
+        ):  # it is elsewhere while it is encoded, and while it is being sent
+            time.sleep(0.01)
+            waiting = list(sender._queue._envelopes)
+        envelope = waiting[0]
         made = envelope.made
         envelope.made = made - 3600
         sentry.set_fault("none")
