@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from slotel.runtime.process import lifecycle
+from slotel.runtime.process import lifecycle, threads
 from slotel.runtime.process.lifecycle import PHASES, TABLE, ProcessLifecycle
 from slotel.runtime.process.threads import ForkSafeThread
 from slotel.runtime.process.ticker import Ticker
@@ -353,6 +353,24 @@ def test_a_thread_that_does_not_stop_in_time_goes_on_and_gets_no_second_one_besi
     thread.stop()
     after = [each.name for each in threading.enumerate()].count("slotel-busy")
     assert (paused, names, turns, after) == ([False] * 20, 1, [False], 0)
+
+
+def test_a_thread_that_a_child_cannot_start_keeps_no_other_from_starting(monkeypatch, caplog):
+    """Where gevent has patched the process, a child's threads start together, behind gevent's hook."""
+    monkeypatch.setattr(ForkSafeThread, "starts_last", True)
+    first, second = (
+        ForkSafeThread(f"slotel-{each}", lambda stop: stop.wait(30)) for each in ("none", "some")
+    )
+    for each in (first, second):
+        each.start()
+        each.pause()
+        each.resume_in_child()
+    monkeypatch.setattr(first, "resume", lambda: int("no thread is left"))
+    threads._start_held()
+    alive = [each.name for each in threading.enumerate() if each.name in {first.name, second.name}]
+    second.stop()
+    assert alive == ["slotel-some"]
+    assert "slotel-none: ValueError" in caplog.text
 
 
 def test_a_child_has_new_locks_before_the_sdks_fork_hooks_run_in_it():

@@ -12,6 +12,8 @@ import weakref
 from collections.abc import Callable
 from typing import Any, ClassVar, Final
 
+from slotel.runtime.process.lifecycle import PROCESS
+
 _JOIN: Final = 1.0
 """Seconds for which a fork or a stop waits for a thread in the middle of its work."""
 
@@ -113,7 +115,11 @@ def resume_all() -> None:
 
 def _start_held() -> None:
     while _HELD:
-        _HELD.pop(0).start()
+        thread = _HELD.pop(0)
+        try:
+            thread.start()
+        except Exception as error:  # noqa: BLE001 a fork is the app's, and the other threads start all the same
+            PROCESS.fault(thread.name, error)
 
 
 class ForkSafeThread:
@@ -133,7 +139,7 @@ class ForkSafeThread:
     def __init__(
         self, name: str, run: Callable[[threading.Event], None], interrupt: Callable[[], None] = lambda: None
     ) -> None:
-        self._name, self._run, self._interrupt = name, run, interrupt
+        self.name, self._run, self._interrupt = name, run, interrupt
         self._begin()
         self._wanted = False
         _LOOPING.add(self)
@@ -183,7 +189,7 @@ class ForkSafeThread:
                 self._stop.clear()
             elif self._wanted:
                 self._stop = threading.Event()
-                self._thread = start_daemon(self._name, self._work, self._stop)
+                self._thread = start_daemon(self.name, self._work, self._stop)
 
     def _work(self, stop: threading.Event) -> None:
         while True:
