@@ -197,8 +197,9 @@ class ErrorEventLinker(Sink):
         known = record_of(error)
         if known is not None and known.trace_differs(current):
             known = None
-        reported = 0.0 if known is None else known.reported
-        is_repeated = reported and (known.context or time.monotonic() - reported < DUPLICATE_WINDOW)  # type: ignore[union-attr]  # it is known
+        is_repeated = known is not None and (
+            known.reported and (known.context or time.monotonic() - known.reported < DUPLICATE_WINDOW)
+        )
         if is_repeated or is_second_report(event, error):
             DUPLICATE.set(True)
             return None

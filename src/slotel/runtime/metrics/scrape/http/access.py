@@ -211,10 +211,8 @@ def _apply_web_config(access: Access, path: Path) -> None:
     is_known = isinstance(document, dict) and document.keys() <= {"tls_server_config", "basic_auth_users"}
     _check(is_known, place, "write tls_server_config and basic_auth_users, and nothing else")
     _check(document, place, "it protects nothing: write tls_server_config or basic_auth_users")
-    for (
-        key,
-        part,
-    ) in document.items():  # empty as where every user is commented out: it would answer everybody
+    # a part may be empty as where every user is commented out: it would answer everybody
+    for key, part in document.items():
         _check(part, place, f"{key} is empty: fill it, or leave it out")
         _check(isinstance(part, dict), place, f"{key} is not a mapping")
     users = {str(name): str(hashed) for name, hashed in document.get("basic_auth_users", {}).items()}

@@ -74,9 +74,8 @@ def take(host: str, port: int) -> list[socket.socket]:
         try:
             listener = socket.create_server(bound, family=family, backlog=_BACKLOG, dualstack_ipv6=is_dual)
         except OSError as error:
-            plain = OSError(
-                error.errno, os.strerror(error.errno or 0)
-            )  # without the address: the caller names it
+            # without the address: the caller names it
+            plain = OSError(error.errno, os.strerror(error.errno or 0))
             if error.errno in _NOT_HERE:
                 missing = plain
                 continue
