@@ -112,6 +112,13 @@ def test_each_alert_fires_for_its_fault(tmp_path, alert):
     assert alert in firing(tmp_path, CASES[alert], "18m" if alert == "SpanMetricsOverflow" else "8m")
 
 
+@pytest.mark.parametrize("signal", ["log_records", "metric_points"])
+@pytest.mark.parametrize("alert", ["CollectorRefusesSpans", "CollectorQueueFull", "CollectorExportFails"])
+def test_what_is_lost_of_logs_and_metrics_fires_as_spans_do(tmp_path, alert, signal):
+    series = {name.replace("_spans{", f"_{signal}{{"): values for name, values in CASES[alert].items()}
+    assert firing(tmp_path, series, "8m") == {alert}
+
+
 def test_a_queue_that_empties_is_no_sum_that_does_not_add_up(tmp_path):
     late = CASES["SpansDoNotAddUp"] | {
         "otelcol_exporter_queue_size{job='otelcol-agent',instance='d',exporter='load_balancing'}": "500x3 0x17"

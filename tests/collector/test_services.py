@@ -175,6 +175,44 @@ def test_replicas_that_nothing_tells_apart_are_refused_with_a_line_and_a_metric(
     assert refused in alert("CollectorRefusesMetrics")
 
 
+ONE = {"service.name": "legacy", "service.instance.id": "one"}
+
+
+def test_a_metric_that_two_instrumentations_have_is_a_series_of_each(running):
+    """As HTTP clients that call one another do: requests and urllib3, OkHttp and Netty."""
+    for scope, value in (("requests", 6), ("urllib3", 60)):
+        body = counter_request("client.calls", value, ONE, scope=scope)
+        assert post(running.otlp, body, path="/v1/metrics") == 200
+    expected = {"requests": 6, "urllib3": 60}
+    wait_until(
+        lambda: {
+            labels["otel_scope_name"]: value for labels, value in running.samples("client_calls_total")
+        } == expected,
+        "the series of both",
+    )  # fmt: skip
+
+
+def test_attributes_that_are_called_as_prometheus_own_labels_are_kept_beside_them(running):
+    body = counter_request("cleanups", 3, ONE, {"job": "nightly", "instance": "i9"})
+    assert post(running.otlp, body, path="/v1/metrics") == 200
+    [(labels, value)] = wait_until(lambda: running.samples("cleanups_total"), "the series")
+    assert value == 3
+    assert labels == {
+        "job": "legacy",
+        "instance": "one",
+        "exported_job": "nightly",
+        "exported_instance": "i9",
+    }
+
+
+def test_differences_are_added_up_also_where_a_series_had_none_for_an_interval(running):
+    """`OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE=delta`: a series without news is not in an export."""
+    for value in (5, 7, 3):
+        body = counter_request("differences", value, ONE, delta=True)
+        assert post(running.otlp, body, path="/v1/metrics") == 200
+    wait_until(lambda: running.metric("differences_total") == 15, "the sum of all")
+
+
 @pytest.mark.parametrize(
     "attributes",
     [

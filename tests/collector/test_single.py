@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
 from support.launch import wait_until
-from support.otelcol import WITHOUT_POLICY, Collector
+from support.otelcol import ROOT, WITHOUT_POLICY, Collector
 from support.otlp import Endpoint, OtlpSink, Sent, pairs, post, request
 from support.prom import Prometheus
 
@@ -177,6 +177,19 @@ def test_traces_reach_any_otlp_backend_beside_sentry_and_one_that_is_down_holds_
             sink.up()
             wait_until(lambda: len(sink.spans) == 10, "Sentry has them afterwards")
             assert backend.doubled() == sink.doubled() == 0
+
+
+def test_traces_reach_another_backend_instead_of_sentry(otelcol, tmp_path):
+    """As docs/collector.md shows it: for GlitchTip, which has no OTLP endpoint, beside Tempo or Jaeger."""
+    [only] = re.findall(r"--config '(yaml:[^']+)'", (ROOT / "docs" / "collector.md").read_text())
+    with OtlpSink() as sink, Endpoint() as backend:
+        files, env = ("no-sentry.yaml", "backend.yaml", only), {"BACKEND_OTLP_URL": backend.base}
+        with collector(otelcol, tmp_path, sink, *files, **env) as running:
+            assert post(running.otlp, request([Sent() for _ in range(5)])) == 200
+            wait_until(lambda: len(backend.spans) == 5, "the backend has them")
+            wait_until(lambda: running.metric(CALLS) == 5, "all spans counted")
+            assert running.metric("otelcol_exporter_queue_size", own=True, exporter="otlp_http/sentry") == 0
+            assert sink.spans == []
 
 
 def test_without_sentry_spans_are_counted_and_kept_nowhere(otelcol, tmp_path):

@@ -83,7 +83,7 @@ class Collector(Program):
     """A collector that runs, with ports of its own that it keeps over a restart.
 
     Args:
-        configs: file names in collector/, or paths.
+        configs: file names in collector/, paths, or `yaml:…`.
         state: where its queues are; None leaves that to its default.
         env: beside the ports: what the configuration reads.
         user: whom the process runs as.
@@ -104,7 +104,8 @@ class Collector(Program):
         self._user = user
         self.grpc_port, self.http_port, self.prometheus_port = free_port(), free_port(), free_port()
         self.telemetry_port, self.health_port = free_port(), free_port()
-        self._command = [binary, *(f"--config={CONFIGS / config}" for config in configs)]
+        given = (each if str(each).startswith("yaml:") else CONFIGS / each for each in configs)
+        self._command = [binary, *(f"--config={each}" for each in given)]
         self._env = {
             "OTLP_GRPC_PORT": str(self.grpc_port),
             "OTLP_HTTP_PORT": str(self.http_port),

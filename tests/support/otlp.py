@@ -124,19 +124,27 @@ def log_request(
 
 
 def counter_request(
-    name: str, value: int, resource: Mapping[str, Any], attributes: Mapping[str, Any] | None = None
+    name: str,
+    value: int,
+    resource: Mapping[str, Any],
+    attributes: Mapping[str, Any] | None = None,
+    *,
+    scope: str = "",
+    delta: bool = False,
 ) -> bytes:
-    """One export of a cumulative counter of one service."""
+    """One export of a counter of one service: cumulative, or of what came in the last millisecond."""
     message = ExportMetricsServiceRequest()
     group = message.resource_metrics.add()
     group.resource.attributes.extend(pairs(resource))
-    metric = group.scope_metrics.add().metrics.add(name=name, unit="1")
+    scoped = group.scope_metrics.add()
+    scoped.scope.name = scope
+    metric = scoped.metrics.add(name=name, unit="1")
     metric.sum.is_monotonic = True
-    metric.sum.aggregation_temporality = 2
+    metric.sum.aggregation_temporality = 1 if delta else 2
     now = time.time_ns()
     metric.sum.data_points.add(
         as_int=value,
-        start_time_unix_nano=now - 10**9,
+        start_time_unix_nano=now - (10**6 if delta else 10**9),
         time_unix_nano=now,
         attributes=pairs(attributes or {}),
     )
