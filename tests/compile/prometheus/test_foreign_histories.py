@@ -146,3 +146,18 @@ def test_no_query_raises_anything_else(text):
 def test_no_pattern_raises_anything_else(pattern):
     with contextlib.suppress(UnsupportedQueryError):
         example_series(Queries(f'sum(rate(r{{a=~"{pattern}"}}{W}))', f"sum(rate(r{W}))"))
+
+
+def test_an_objective_whose_alerts_have_templates_as_labels_has_no_histories():
+    text = (
+        SLOTH.partition("  - name: latency")[0]
+        + "    alerting: {page_alert: {labels: {at: '{{ $value }}'}}}\n"
+    )
+    (note,) = [line for line in warnings(service(text)) if "histories" in line]
+    assert note.endswith("'availability': labels of its alerts are templates")
+
+
+def test_a_pattern_that_python_reads_otherwise_than_prometheus_makes_no_series():
+    for pattern in ("5[[:digit:]]+", "[a&&b]"):
+        with pytest.raises(UnsupportedQueryError, match="is not read"):
+            example_series(Queries(f'sum(rate(r{{a=~"{pattern}"}}{W}))', f"sum(rate(r{W}))"))

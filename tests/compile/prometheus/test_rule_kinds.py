@@ -21,8 +21,8 @@ def own(service, name, more=""):
     return read_service({}, f"service: {service}\nslos: [{{name: {name}, objective: 99%}}]\n{more}").service
 
 
-def sloth(service, bad, total):
-    spec = {"version": "prometheus/v1", "service": service, "slos": [
+def sloth(service, bad, total, **labels):
+    spec = {"version": "prometheus/v1", "service": service, "labels": labels, "slos": [
         {"name": "slo", "objective": 99, "sli": {"events": {"error_query": bad, "total_query": total}}}
     ]}  # fmt: skip
     (reading,) = read_files({}, [Source("slo.yaml", "\n".join(yaml_lines(spec)))])
@@ -66,6 +66,20 @@ SERVICES = {
         f"sum(rate(a_total{{code='500'}}{W})) + sum(rate(never_total{W}))",
         f"sum(rate(a_total{W}))",
     ),
+    "nested": sloth(
+        "nested", f"sum(rate(n_total{{code='500'}}{W}))", f"sum(sum(rate(n_total{W})) or vector(1)) * 60"
+    ),
+    "halves": sloth(
+        "halves",
+        f"sum(rate(h_failed_total{W}))",
+        f"sum(rate(h_ok_total{W})) + sum(rate(h_failed_total{W})) + sum(rate(h_late_total{W}))",
+    ),
+    "owned": sloth(
+        "owned",
+        f'sum by (team) (rate(o_total{{code="500"}}{W}))',
+        f"sum by (team) (rate(o_total{W}))",
+        team="b",
+    ),
 }
 SERIES = dict([
     *events("checkout", "api-latency", growing(0), growing(100)),
@@ -76,6 +90,9 @@ SERIES = dict([
     *events("rare", "slo", rarely(0), rarely(1000)),
     ('v_total{code="200"}', f"0+10x20 200x{STEPS - 20}"), ('v_total{code="500"}', f"0x{STEPS}"),
     ('a_total{code="200"}', growing(50)), ('a_total{code="500"}', growing(50)),
+    ('n_total{code="200"}', f"0+10x20 200x{STEPS - 20}"), ('n_total{code="500"}', f"0x{STEPS}"),
+    ("h_ok_total", growing(50)), ("h_late_total", f"_x{STEPS - 60} 0+50x60"),
+    ('o_total{code="500",team="a"}', growing(50)), ('o_total{code="200",team="b"}', growing(50)),
 ])  # fmt: skip
 
 
@@ -111,6 +128,16 @@ EXPECTED = [
     ('sum(slo:events:increase5m{sloth_service="invented"})', 60, 0),
     # an error that never happened yet is no reason to lose the others
     ('sum(round(slo:sli_error:ratio_rate1h{sloth_service="addends"}, 0.001))', 60, 0.5),
+    # the same fallback within a sum, and within a product
+    ('sum(slo:events:increase5m{sloth_service="nested"})', 60, 0),
+    # nor is it a reason to count nothing, where all events are a sum of those that failed and of others
+    ('sum(slo:sli_error:ratio_rate30m{sloth_service="halves"})', 40, 0),
+    ('sum(round(slo:events:increase5m{sloth_service="halves"}, 10))', 40, 500),
+    ('sum(round(slo:events:increase5m{sloth_service="halves"}, 10))', 60, 1000),
+    (firing("halves"), 60, NOTHING),
+    # a label of the objective that is one of its groups, too
+    (firing("owned", team="a", slo_group="a", **PAGE), 60, 1),
+    (firing("owned", team="b"), 60, NOTHING),
 ]
 
 

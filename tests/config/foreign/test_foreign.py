@@ -360,3 +360,51 @@ def test_a_service_that_is_given_a_sloth_file_says_what_it_is():
     from slotel.config.service import read_service
 
     assert any("Sloth's" in problem.expectation for problem in read_service({}, SLOTH).problems)
+
+
+def test_objects_of_other_kinds_in_the_same_file_are_passed_over():
+    deployment = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: x}\n---\n"
+    reading = read(deployment + CRD)
+    assert (reading.problems, reading.service.name, len(reading.service.slos)) == ((), "myservice", 1)
+    misspelt = deployment + CRD + "---\n" + CRD.replace("kind: Prom", "kind: Porm")
+    assert ["no objective of a known format" in str(each.expectation) for each in read_all(misspelt)] == [
+        True
+    ]
+    bare = deployment + CRD + "---\n" + SLOTH.replace('version: "prometheus/v1"\n', "")
+    assert len(read_all(bare)) == 1
+
+
+def read_all(text):
+    return [problem for reading in read_files({}, [Source("slo.yaml", text)]) for problem in reading.problems]
+
+
+def test_what_looks_like_a_number_is_kept_as_it_is_written():
+    text = SLOTH.replace("myservice", "007").replace("requests-availability", "1.10")
+    text += "    alerting: {labels: {release: 2024.10, code: 0644, big: 1_000, tier: 1}}\n"
+    reading = read(text)
+    (slo,) = reading.service.slos
+    assert (reading.problems, reading.service.name, slo.name) == ((), "007", "1.10")
+    assert slo.alerting.labels == {"release": "2024.10", "code": "0644", "big": "1_000", "tier": "1"}
+
+
+def test_a_label_of_the_objective_gives_way_to_the_same_label_of_its_groups():
+    """The rules would write it over that of each group, and match none of them any more."""
+    text = SLOTH.replace("sum(rate", "sum by (team) (rate").replace(
+        "    description", "    labels: {team: a, tier: '1'}\n    description"
+    )
+    reading = read(text)
+    (slo,) = reading.service.slos
+    assert (slo.queries.groups, slo.labels) == (("team",), {"tier": "1"})
+    assert reading.notes == (
+        "slo.yaml:6 slos[0].labels.team: the queries group by 'team': their value is kept",
+    )
+
+
+def test_names_that_prometheus_writes_itself_are_no_labels_of_alerts():
+    assert (
+        "refuses the name '__name__'"
+        in read(SLOTH + "    alerting: {labels: {__name__: x}}\n").problems[0].expectation
+    )
+    reading = read(SLOTH + "    alerting: {page_alert: {labels: {alertname: x, a: b}}}\n")
+    assert reading.service.slos[0].alerting.page.labels == {"a": "b"}
+    assert "give alerting.name" in reading.notes[0]

@@ -65,12 +65,21 @@ def untested(service: Service) -> dict[str, str]:
         if slo.slices is not None and slo.slices.is_averaged:
             found[slo.name] = f"'{slo.name}': its time slices are averaged"
             continue
+        if any("{{" in text for text in _own_labels(slo)):
+            found[slo.name] = f"'{slo.name}': labels of its alerts are templates"
+            continue
         try:
             if slo.queries is not None:
                 example_series(slo.queries)
         except UnsupportedQueryError as error:
             found[slo.name] = f"'{slo.name}': the series that its queries count could not be told ({error})"
     return found
+
+
+def _own_labels(slo: Slo) -> Iterator[str]:
+    if slo.alerting is not None:
+        for labels in (slo.alerting.labels, slo.alerting.page.labels, slo.alerting.ticket.labels):
+            yield from labels.values()
 
 
 def _apart(service: Service, slos: Sequence[Slo]) -> list[Sequence[Slo]]:

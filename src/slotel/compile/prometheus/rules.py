@@ -24,6 +24,11 @@ def files(service: Service) -> Mapping[str, str]:
     """
     for text in (service.name or "", *service.monitoring.match.values()):
         _check_label(text)
+        if not text.isprintable():
+            raise ValueError(f"{text!r} becomes a label: write it without line breaks and control characters")
+    for slo in service.slos:
+        for text in slo.labels.values():
+            _check_label(text)
     document = {"groups": [group.document() for group in groups(service)]}
     return {PATH: yaml_file(service, "Recording rules and alerts", document)}
 
@@ -33,8 +38,6 @@ def _check_label(text: str) -> None:
         raise ValueError(
             f"{text!r} becomes a label, in which Prometheus takes '{{{{' for a template: leave it out"
         )
-    if not text.isprintable():
-        raise ValueError(f"{text!r} becomes a label: write it without line breaks and control characters")
 
 
 def groups(service: Service) -> Iterator[Group]:

@@ -7,6 +7,7 @@ ratio is taken as two numbers of events where it is that, else as it is.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any, Final
@@ -25,7 +26,11 @@ _NOT_ADDITIVE: Final = {
     "avg_over_time": "an average is not a number of events: write sum_over_time, or give a raw ratio",
     "max_over_time": "a maximum is not a number of events",
     "min_over_time": "a minimum is not a number of events",
+    "clamp": "clamp loses the events above its limit: leave it out",
+    "clamp_max": "clamp_max loses the events above its limit: leave it out",
 }
+_WRAPPING: Final = {"label_replace", "label_join", "histogram_count"}
+"""Functions of which each sample is that of the first argument, or its number of events."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,9 +123,6 @@ class _Reader:
             raise UnsupportedQueryError(
                 f"'{node.op}' of events: it does not add up over series and time: write sum"
             )
-        self.count(node.expr)
-        if kind_of(bare(node.expr)) != "BinaryExpr":
-            return node
         inner = self.count(node.expr)
         if inner is bare(node.expr):
             return node
@@ -135,18 +137,32 @@ class _Reader:
                 )
             self.functions |= {name} & RATES
             return node
-        if name in {"label_replace", "label_join", "clamp_min", "clamp_max", "clamp"}:
-            self.count(node.args[0])
-            return node
+        if name in _WRAPPING:
+            inner = self.count(node.args[0])
+            if inner is bare(node.args[0]):
+                return node
+            return _made("Call", func=node.func, args=[inner, *node.args[1:]])
+        if name == "clamp_min":
+            return self._not_below(node)
         raise UnsupportedQueryError(_NOT_ADDITIVE.get(name, f"{name}(…) is not a number of events"))
+
+    def _not_below(self, node: Any) -> Any:
+        """Read `clamp_min(a, b)`: where a is less, b invents events; but a difference may be below 0."""
+        inner, least = self.count(node.args[0]), number_of(node.args[1])
+        if least is None or least > 0:
+            self._leave_out(f"clamp_min(…, {promql.render(node.args[1])})")
+            return inner
+        return _made("Call", func=node.func, args=[inner, node.args[1]])
+
+    def _leave_out(self, text: str) -> None:
+        self.notes.append(f"'{text}' would count events that never happened: it is left out")
 
     def _combined(self, node: Any) -> Any:
         operator = str(node.op)
         if operator == "or":
             return self._with_fallback(node)
         if operator in {"and", "unless"}:
-            self.count(node.lhs)
-            return node
+            return _paired(node, self.count(node.lhs), bare(node.rhs))
         if operator in {">", ">=", "!=", "<", "<=", "=="}:
             return self._compared(node, operator)
         if operator in {"*", "/"}:
@@ -159,13 +175,9 @@ class _Reader:
         """Read `a or b`: b invents events if it is not a number of events itself."""
         fallback = _fallback(node)
         if fallback is None:
-            self.count(node.lhs)
-            self.count(node.rhs)
-            return node
+            return _paired(node, self.count(node.lhs), self.count(node.rhs))
         if fallback:
-            self.notes.append(
-                f"'or {promql.render(node.rhs)}' would count events that never happened: it is left out"
-            )
+            self._leave_out(f"or {promql.render(node.rhs)}")
         return self.count(node.lhs)
 
     def _compared(self, node: Any, operator: str) -> Any:
@@ -182,14 +194,14 @@ class _Reader:
         if right is not None:
             if operator == "/" and not right:
                 raise UnsupportedQueryError("the query divides by 0")
-            self.count(node.lhs)
-            return node
+            return _paired(node, self.count(node.lhs), bare(node.rhs))
         if left is not None and operator == "*":
-            self.count(node.rhs)
-            return node
-        if operator == "*" and node.modifier is not None and promql.cardinality(node.modifier):
-            self.count(node.lhs if promql.cardinality(node.modifier) == "group_left" else node.rhs)
-            return node  # joins labels of an info metric
+            return _paired(node, bare(node.lhs), self.count(node.rhs))
+        side = promql.cardinality(node.modifier) if node.modifier is not None else ""
+        if operator == "*" and side == "group_left":  # joins labels of an info metric
+            return _paired(node, self.count(node.lhs), bare(node.rhs))
+        if operator == "*" and side:
+            return _paired(node, bare(node.lhs), self.count(node.rhs))
         if operator == "/":
             raise UnsupportedQueryError(
                 "a ratio is not a number of events: give numerator and denominator as two queries, or a raw ratio"
@@ -213,10 +225,13 @@ class _Reader:
             raise UnsupportedQueryError(
                 f"'{operator}' between series by ({', '.join(mine or ())}) and by ({', '.join(others or ())})"
             )
-        left = _operand(left, or_zero=not self._is_total or _fallback(node.lhs) is not None)
-        missing = (operator == "+" and not self._is_total) or _fallback(node.rhs) is not None
-        right = _operand(right, or_zero=missing)
-        return _made("BinaryExpr", op=node.op, modifier=node.modifier, lhs=left, rhs=right)
+        if self._is_total and operator == "+" and not matched:
+            return _pair(node, _operand(left, right), _operand(right, left))
+        if not self._is_total or _fallback(node.lhs) is not None:
+            left = _operand(left)
+        if (operator == "+" and not self._is_total) or _fallback(node.rhs) is not None:
+            right = _operand(right)
+        return _pair(node, left, right)
 
 
 def _made(kind: str, **parts: Any) -> Any:
@@ -224,11 +239,36 @@ def _made(kind: str, **parts: Any) -> Any:
     return SimpleNamespace(kind=kind, **parts)
 
 
-def _operand(node: Any, *, or_zero: bool) -> Any:
-    """Return an operand, with a 0 in its place if it may be missing: no event is no reason for having no sum."""
-    if or_zero:
-        return _made("OrZero", expr=node)
-    return _made("ParenExpr", expr=node) if kind_of(node) == "BinaryExpr" else node
+def _pair(node: Any, left: Any, right: Any) -> Any:
+    """Return a pair with other operands, in brackets where they need them."""
+    lhs, rhs = (
+        _made("ParenExpr", expr=each) if kind_of(each) == "BinaryExpr" else each for each in (left, right)
+    )
+    return _made("BinaryExpr", op=node.op, modifier=node.modifier, lhs=lhs, rhs=rhs)
+
+
+def _paired(node: Any, left: Any, right: Any) -> Any:
+    """Return a pair with other operands; itself if they are its own."""
+    same = left is bare(node.lhs) and right is bare(node.rhs)
+    return node if same else _pair(node, left, right)
+
+
+def _operand(node: Any, *others: Any) -> Any:
+    """Return an operand that may be missing, with a 0 in its place: no event is no reason for having no sum.
+
+    Args:
+        others: one of them tells that there is a sum; none: the objective's total does.
+    """
+    return _made("OrZero", expr=node, others=[each for other in others for each in _addends(other)])
+
+
+def _addends(node: Any) -> Iterator[Any]:
+    node = bare(node)
+    if _operator(node) == "+":
+        yield from _addends(node.lhs)
+        yield from _addends(node.rhs)
+    else:
+        yield node
 
 
 def _operator(node: Any) -> str:
@@ -281,7 +321,9 @@ def ratio(query: str) -> Ratio:
             pass
         else:
             if bad.groups == total.groups:
-                return Ratio(bad, total, text, bad.groups, notes=(*bad.notes, *total.notes))
+                if _fallback(tree):
+                    notes = (f"'or {promql.render(bare(tree).rhs)}' without any event: it is left out",)
+                return Ratio(bad, total, text, bad.groups, notes=(*notes, *bad.notes, *total.notes))
     if groups is None:
         text, groups = f"avg ({text})", ()
         notes = ("the query has no aggregation: its series are averaged",)
@@ -323,7 +365,7 @@ def _samples(node: Any) -> tuple[str, str]:
 
 def _divided_pair(node: Any) -> tuple[str, str] | None:
     operator = str(node.op)
-    if operator == "or" and number_of(node.rhs) is not None:
+    if operator == "or" and _fallback(node) is not None:
         return _divided(node.lhs)
     if operator == "/" and number_of(node.rhs) is None:
         return _summed(node.lhs), _summed(node.rhs)

@@ -12,6 +12,7 @@ from slotel.config.file.document import place_of
 from slotel.config.file.schema import parse_name
 from slotel.config.foreign.counts import Count
 from slotel.config.foreign.promql import UnsupportedQueryError
+from slotel.config.foreign.templates import fault_of
 from slotel.config.monitoring import LABEL_NAME, RESERVED_LABELS
 from slotel.config.names import ERROR_BUDGET_LIMIT
 from slotel.config.problem import Problem
@@ -61,8 +62,8 @@ class Findings:
     refused: dict[str | None, list[Problem]] = field(default_factory=dict)
     ignored: dict[str | None, list[str]] = field(default_factory=dict)
 
-    def add(self, service: str, slo: Slo, steps: Steps) -> None:
-        """Take an objective, if its name is new.
+    def add(self, service: str, part: Part, slo: Slo, steps: Steps) -> None:
+        """Take an objective, if its name is new. Its own labels give way to those of its groups.
 
         Raises:
             RefusedError: there is one of this name.
@@ -73,7 +74,17 @@ class Findings:
             raise RefusedError(
                 steps, f"two objectives of '{service}' are named '{slo.name}': names are unique"
             )
-        known.append(slo)
+        groups = slo.queries.groups if slo.queries is not None else ()
+        for label in slo.labels.keys() & {*groups}:
+            self.ignore(
+                service,
+                part,
+                (*steps, "labels", label),
+                f"the queries group by '{label}': their value is kept",
+            )
+        known.append(
+            replace(slo, labels={key: text for key, text in slo.labels.items() if key not in groups})
+        )
 
     def refuse(self, service: str | None, part: Part, steps: Steps, reason: str) -> None:
         """Say why what stands at this place cannot be had."""
@@ -159,16 +170,24 @@ def texts(part: Any, steps: Steps) -> dict[str, str]:
     """Return a mapping of label or annotation names to texts.
 
     Raises:
-        RefusedError: it is none, or a name is none for Prometheus.
+        RefusedError: it is none, or a name or a template is none for Prometheus.
     """
     found = {}
     for key, value in mapping(part, steps).items():
-        if not LABEL_NAME.fullmatch(str(key)):
+        if not LABEL_NAME.fullmatch(str(key)) or key == "__name__":
             raise RefusedError((*steps, key), f"Prometheus refuses the name {str(key)!r}")
         if isinstance(value, (Mapping, list)) or value is None:
             raise RefusedError((*steps, key), "expected text")
-        found[str(key)] = str(value).lower() if isinstance(value, bool) else str(value)
+        found[str(key)] = text = str(value).lower() if isinstance(value, bool) else written(value)
+        fault = fault_of(text)
+        if fault:
+            raise RefusedError((*steps, key), f"Prometheus refuses the template: {fault}")
     return found
+
+
+def written(value: object) -> str:
+    """Return a value as the file spells it: `1.10` is a number for YAML."""
+    return str(getattr(value, "written", None) or value)
 
 
 def read_query(read: Callable[..., Any], query: Any, steps: Steps, **how: bool) -> Any:

@@ -53,7 +53,7 @@ def read_files(environ: Mapping[str, str], sources: Sequence[Source]) -> tuple[R
     for part in parts:
         if part.format in read:
             read[part.format](part, findings)
-        elif part.format == "unknown":
+        elif part.format == "unknown" and not _is_of_kubernetes(part.node):
             findings.refuse(None, part, (), _unknown(part))
     openslo.read_openslo([part for part in parts if part.format == "OpenSLO"], findings)
     found += findings.readings(environ)
@@ -155,6 +155,13 @@ def _unknown(part: Part) -> str:
     if _is_openslo(part.node):
         return f"{part.node['apiVersion']} is not read: convert the document to {openslo.VERSION}"
     return "no objective of a known format"
+
+
+def _is_of_kubernetes(node: Mapping[str, Any]) -> bool:
+    """Return whether it is an object of another kind, such as a Deployment, which may stand in the same file."""
+    version, kind = node.get("apiVersion"), node.get("kind")
+    known = ("openslo", pyrra.VERSION.partition("/")[0], sloth.RESOURCE.partition("/")[0])
+    return isinstance(version, str) and isinstance(kind, str) and not version.startswith(known)
 
 
 def _is_openslo(node: Mapping[str, Any]) -> bool:

@@ -20,6 +20,7 @@ from slotel.config.foreign.findings import (
     mapping,
     queries_of,
     read_query,
+    written,
 )
 from slotel.config.foreign.parsing import parse
 from slotel.config.monitoring import LABEL_NAME, RESERVED_LABELS
@@ -88,16 +89,16 @@ class _Reader:
             steps: Steps = ("spec", "objectives", index)
             with self._findings.attempt(self._service, self._part, steps):
                 slo = self._slo(spec, known(item, _OBJECTIVE, steps), steps)
-                self._findings.add(self._service, slo, steps)
+                self._findings.add(self._service, self._part, slo, steps)
 
     def _slo(self, spec: Mapping[str, Any], item: Mapping[str, Any], steps: Steps) -> Slo:
         for key in ("indicator", "indicatorRef", "compositeWeight"):
             if key in item:
                 raise RefusedError((*steps, key), "composite SLOs: write each as an SLO of its own")
         metadata = self._part.node["metadata"]
-        name = str(metadata["name"])
+        name = written(metadata["name"])
         if len(spec["objectives"]) > 1:
-            shown = str(item.get("displayName", steps[-1]))
+            shown = written(item.get("displayName", steps[-1]))
             name = f"{name}-{re.sub(r'[^A-Za-z0-9_.-]+', '-', shown).strip('-')}"
         queries, slices = self._queries(spec, item, steps)
         period, target = _period(spec), _target(item, steps)
@@ -225,7 +226,7 @@ def _not_compiled(condition: Any) -> str:
 def _labels(part: Any) -> dict[str, str]:
     """Return the labels that can be Prometheus'; OpenSLO's are free, and may be lists."""
     return {
-        str(key): str(value)
+        str(key): written(value)
         for key, value in mapping_or_empty(part).items()
         if LABEL_NAME.fullmatch(str(key))
         and key not in RESERVED_LABELS

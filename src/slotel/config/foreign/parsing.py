@@ -6,6 +6,7 @@ It says where a query is wrong, and bounds it.
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple
@@ -245,7 +246,9 @@ def _selected(node: Any) -> Selector:
     for each in matchers:
         if "~" in each.sign:
             try:
-                re.compile(each.value)
-            except (re.error, OverflowError, RecursionError) as error:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("error")  # of `[[:digit:]]`, which means something else in Python
+                    re.compile(each.value)
+            except (re.error, OverflowError, RecursionError, FutureWarning) as error:
                 raise UnsupportedQueryError(f"the pattern {each.value!r} is not read: {error}") from error
     return Selector(name, matchers, promql.selector(series))

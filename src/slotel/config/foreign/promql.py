@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
@@ -132,7 +132,8 @@ class _Renderer:
         return f"({self.text(node.expr)})"
 
     def _OrZero(self, node: Any) -> str:  # noqa: N802
-        return f"({self.text(node.expr)} or {ZERO})"
+        others = " or ".join(map(self.text, node.others))
+        return f"({self.text(node.expr)} or {f'0 * ({others})' if others else ZERO})"
 
     def _UnaryExpr(self, node: Any) -> str:  # noqa: N802
         return f"-{self.text(node.expr)}"
@@ -152,10 +153,10 @@ class _Renderer:
             operator += " bool" if matched.return_bool else ""
             if matched.matching is not None:
                 on = "ignoring" if is_ignoring(matched) else "on"
-                operator += f" {on} ({', '.join(matched.matching.labels)})"
+                operator += f" {on} ({_listed(matched.matching.labels)})"
             side = cardinality(matched)
             if side:
-                operator += f" {side} ({', '.join(matched.group_labels or [])})"
+                operator += f" {side} ({_listed(matched.group_labels or [])})"
         return f"{self.text(node.lhs)} {operator} {self.text(node.rhs)}"
 
     def _VectorSelector(self, node: Any) -> str:  # noqa: N802
@@ -168,12 +169,16 @@ class _Renderer:
         return f"{selector(node.vector_selector)}[{window}]{_shifted(node.vector_selector)}"
 
     def _SubqueryExpr(self, node: Any) -> str:  # noqa: N802
-        step = format_duration(node.step.total_seconds()) if node.step is not None else ""
+        step = _duration(node.step.total_seconds()) if node.step is not None else ""
         return f"{self.text(node.expr)}[{_range(node)}:{step}]{_shifted(node)}"
 
 
 def _range(node: Any) -> str:
-    return WINDOW if is_window(node) else format_duration(node.range.total_seconds())
+    return _duration(node.range.total_seconds())
+
+
+def _duration(seconds: float) -> str:
+    return WINDOW if seconds == WINDOW_SECONDS else format_duration(seconds)
 
 
 def modifier(node: Any) -> str:
@@ -181,7 +186,11 @@ def modifier(node: Any) -> str:
     if node.modifier is None:
         return ""
     by = "without" if "Without" in str(node.modifier.type) else "by"
-    return f" {by} ({', '.join(node.modifier.labels)})"
+    return f" {by} ({_listed(node.modifier.labels)})"
+
+
+def _listed(labels: Sequence[str]) -> str:
+    return ", ".join(map(_label, labels))
 
 
 def is_ignoring(matched: Any) -> bool:
@@ -215,7 +224,7 @@ def matchers(node: Any) -> tuple[Matcher, ...]:
     """Return a selector's conditions, its metric's name not among them.
 
     Raises:
-        UnsupportedQueryError: alternatives, which Prometheus does not have.
+        UnsupportedQueryError: alternatives, or a pattern, which Prometheus does not have.
     """
     if node.matchers.or_matchers:
         raise UnsupportedQueryError("Prometheus has no 'or' between the conditions of a selector")
@@ -228,8 +237,27 @@ def matchers(node: Any) -> tuple[Matcher, ...]:
 
 def _matcher(label: str, sign: str, value: str) -> Matcher:
     """Return a condition; of a whole edge in both spellings: Prometheus 3 writes `le="1"` as `1.0`."""
+    if "~" in sign:
+        _check_pattern(value)
     whole = _WHOLE.fullmatch(value) if label == "le" and sign == "=" else None
     return Matcher(label, "=~", f"{whole[1]}|{whole[1]}\\.0") if whole else Matcher(label, sign, value)
+
+
+_ATOM: Final = re.compile(r"\\(?P<escape>.)|\[\^?\]?(?:\[:\w+:\]|\\.|[^\]\\])*\]", re.DOTALL)
+"""An escape, or a class of characters: nothing in it is an operator."""
+_REPEAT: Final = r"(?:[*+?]|\{\d+(?:,\d*)?\})"
+_NOT_RE2: Final = re.compile(rf"{_REPEAT}(?:[*+]|\{{\d|\?{_REPEAT})|\(\?(?:[=!>(#<]|P=|[imsU-]*[^imsU:)P-])")
+_COUNT: Final = re.compile(r"\{(\d+)(?:,(\d*))?\}")
+_MOST_REPEATS: Final = 1000
+
+
+def _check_pattern(pattern: str) -> None:
+    """Raise UnsupportedQueryError for a pattern that promql-parser takes and Prometheus (RE2) does not."""
+    escapes = {found["escape"] for found in _ATOM.finditer(pattern)}
+    bare_ = _ATOM.sub("x", pattern)
+    counts = (int(count) for each in _COUNT.finditer(bare_) for count in each.groups() if count)
+    if {"u", "U"} & escapes or _NOT_RE2.search(bare_) or any(count > _MOST_REPEATS for count in counts):
+        raise UnsupportedQueryError(f"Prometheus (RE2) does not read the pattern {pattern!r}")
 
 
 def metric(node: Any) -> str:
@@ -267,7 +295,7 @@ def _shifted(node: Any) -> str:
     if node.offset is None:
         return ""
     seconds = node.offset.total_seconds()
-    return f" offset {'-' if seconds < 0 else ''}{format_duration(abs(seconds))}"
+    return f" offset {'-' if seconds < 0 else ''}{_duration(abs(seconds))}"
 
 
 def labels_of(node: Any) -> Labels | None:

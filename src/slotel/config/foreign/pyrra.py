@@ -44,7 +44,7 @@ def read_pyrra(part: Part, findings: Findings) -> None:
     labels: Mapping[str, Any] = given if isinstance(given, Mapping) else {}
     service = str(next((labels[key] for key in _SERVICE_LABELS if labels.get(key)), metadata["name"]))
     with findings.attempt(service, part, ("spec",)):
-        findings.add(service, _slo(part, service, findings), ())
+        findings.add(service, part, _slo(part, service, findings), ())
 
 
 def _slo(part: Part, service: str, findings: Findings) -> Slo:

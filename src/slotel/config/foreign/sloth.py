@@ -17,6 +17,7 @@ from slotel.config.foreign.findings import (
     queries_of,
     read_query,
     texts,
+    written,
 )
 from slotel.config.monitoring import RESERVED_LABELS
 from slotel.config.slo import Alerting, Queries, SeverityAlerts, Slo
@@ -40,10 +41,11 @@ def read_sloth(part: Part, findings: Findings) -> None:
     node, at = part.node, ()
     if node.get("kind") == KIND:
         node, at = mapping(node.get("spec"), ("spec",)), ("spec",)  # type: ignore[assignment]  # steps of any length
-    service = node.get("service")
-    if not isinstance(service, str) or not service:
+    name = node.get("service")
+    if isinstance(name, (Mapping, list)) or not name:
         findings.refuse(None, part, (*at, "service"), "expected the service's name")
         return
+    service = written(name)
     with findings.attempt(service, part, at):
         _Reader(part, findings, service, at).read(node)
 
@@ -67,7 +69,7 @@ class _Reader:
         for index, item in enumerate(slos):
             steps = (*self._at, "slos", index)
             with self._findings.attempt(self._service, self._part, steps):
-                self._findings.add(self._service, self._slo(item, steps, labels), steps)
+                self._findings.add(self._service, self._part, self._slo(item, steps, labels), steps)
 
     def _slo(self, item: Any, steps: Steps, labels: Mapping[str, str]) -> Slo:
         self._known(item, ("name", "objective", "description", "labels", "sli", "alerting", "plugins"), steps)
@@ -75,7 +77,7 @@ class _Reader:
             self._ignore((*steps, "plugins"), "plugins are Sloth's own programs: they have no effect")
         objective = percentage(item["objective"], (*steps, "objective"))
         return Slo(
-            name=str(item["name"]),
+            name=written(item["name"]),
             limit=float(1 - objective),
             objective=float(objective),
             description=str(item.get("description") or "").strip(),
@@ -129,7 +131,7 @@ class _Reader:
         )
         return Alerting(
             name=str(found.get("name") or ""),
-            labels=texts(found.get("labels"), (*steps, "labels")),
+            labels=self._of_alerts(found.get("labels"), (*steps, "labels")),
             annotations=texts(found.get("annotations"), (*steps, "annotations")),
             page=self._alert(found, "page_alert", steps),
             ticket=self._alert(found, "ticket_alert", steps),
@@ -141,9 +143,15 @@ class _Reader:
         found = self._known(mapping(alerting.get(key), at), ("disable", "labels", "annotations"), at)
         return SeverityAlerts(
             bool(found.get("disable", False)),
-            texts(found.get("labels"), (*at, "labels")),
+            self._of_alerts(found.get("labels"), (*at, "labels")),
             texts(found.get("annotations"), (*at, "annotations")),
         )
+
+    def _of_alerts(self, part: Any, steps: Steps) -> dict[str, str]:
+        found = texts(part, steps)
+        if found.pop("alertname", None) is not None:
+            self._ignore((*steps, "alertname"), "Prometheus names an alert by its rule: give alerting.name")
+        return found
 
     def _key(self, part: Mapping[str, Any], name: str) -> str:
         """Return how the part calls it: the Kubernetes resource writes errorQuery, the file error_query."""
