@@ -28,6 +28,7 @@ from slotel.compile.history import STEP, Clock, Series, direct_queries, recorded
 from slotel.compile.prometheus.alerts import alert_rules
 from slotel.compile.sources import counts
 from slotel.config.duration import parse_duration
+from slotel.config.ratio import shown
 from slotel.config.service import Service
 from slotel.config.slo import Slo
 from slotel.runtime.status_page.words import age
@@ -168,7 +169,7 @@ def show(found: Backtest, console: Console | None = None, most: int = _MOST) -> 
         console.print("  no events: the store has no counters of this objective in this time")
         return
     spare = found.remaining
-    left = "" if spare is None else f", {spare * 100:.3g} % of the budget left at the end"
+    left = "" if spare is None else f", {shown(spare * 100)} % of the budget left at the end"
     console.print(f"  {found.good * 100:.6g} % good, the objective is {found.objective * 100:.10g} %{left}")
     if found.silent:
         console.print(f"  nothing was counted for {age(found.silent)}")
@@ -179,7 +180,7 @@ def show(found: Backtest, console: Console | None = None, most: int = _MOST) -> 
         console.print(
             Text("  missed ", COLOURS["missed"]),
             f"{_moment(each.begin)}, {age(each.end - each.begin)}: {each.bad:.0f} bad, "
-            f"{each.spent * 100:.3g} % of the budget, no alert{_in(each.group)}",
+            f"{shown(each.spent * 100)} % of the budget, no alert{_in(each.group)}",
             sep="",
         )
     console.print(_alternatives(found))
@@ -210,7 +211,7 @@ def _fired(found: Backtest, most: int) -> Table:
     for title in ("", "alert", "from", "for", "budget spent"):
         table.add_column(title, no_wrap=title != "alert", overflow="fold")  # the name alone gives way
     for each in found.fired[:most]:
-        spent = "" if each.spent is None else f"{each.spent * 100:.3g} %"
+        spent = "" if each.spent is None else f"{shown(each.spent * 100)} %"
         severity = Text(each.severity, COLOURS["page" if each.severity == "page" else "ticket"])
         name = f"{each.alert} {each.windows}{_in(each.group)}"
         table.add_row(severity, name, _moment(each.begin), age(each.end - each.begin), spent)

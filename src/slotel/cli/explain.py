@@ -14,6 +14,7 @@ from slotel.cli.load import inform, load_all_or_exit, takes_configs
 from slotel.compile.explanation import explain
 from slotel.compile.warnings import warnings
 from slotel.config.problem import one_line
+from slotel.config.ratio import shown
 
 _COLOURS = {"page": "bold red", "ticket": "yellow"}
 
@@ -39,8 +40,8 @@ def command(configs: tuple[str, ...], rate: float, as_json: bool) -> None:
         for reading in load_all_or_exit(configs)
     ]
     if as_json:
-        shown = documents[0] if len(documents) == 1 else documents
-        click.echo(json.dumps(shown, indent=2, ensure_ascii=False))
+        printed = documents[0] if len(documents) == 1 else documents
+        click.echo(json.dumps(printed, indent=2, ensure_ascii=False))
         return
     for document in documents:
         for objective in document["objectives"]:
@@ -84,8 +85,8 @@ def _burn_rate_alerts(objective: dict[str, Any]) -> Table:
         table.add_column(f"at {outage['outage']}", no_wrap=True)
     for alert in objective["tiers"]:
         windows = f"{_seconds(alert['long_seconds'])}/{_seconds(alert['short_seconds'])}"
-        threshold = f"> {alert['threshold_ratio'] * 100:.6g} %"
-        cells = [windows, f"{alert['burn_rate']:g}×", threshold]
+        threshold = f"> {shown(alert['threshold_ratio'] * 100, 6)} %"
+        cells = [windows, f"{shown(alert['burn_rate'])}×", threshold]
         cells += (
             [_outage(outage) for outage in alert["outages"]]
             if alert["reachable"]
@@ -97,15 +98,15 @@ def _burn_rate_alerts(objective: dict[str, Any]) -> Table:
 
 def _outage(outage: dict[str, Any]) -> str:
     seconds, spent = outage["detected_after_seconds"], outage["budget_spent_ratio"]
-    return "never" if seconds is None else f"{_seconds(seconds)}, {spent * 100:.3g} %"
+    return "never" if seconds is None else f"{_seconds(seconds)}, {shown(spent * 100)} %"
 
 
 def _count(events: float) -> str:
-    return f"{events:,.0f}" if events >= 10 else f"{events:.3g}"  # noqa: PLR2004 few are worth their fraction
+    return f"{events:,.0f}" if events >= 10 else shown(events)  # noqa: PLR2004 few are worth their fraction
 
 
 def _seconds(seconds: float) -> str:
     for size, name in ((86400, "d"), (3600, "h"), (60, "m")):
         if seconds >= size:
-            return f"{seconds / size:.3g}{name}"
-    return f"{seconds:.3g}s"
+            return f"{shown(seconds / size)}{name}"
+    return f"{shown(seconds)}s"

@@ -96,5 +96,17 @@ def parse_objective(text: object) -> Fraction:
     return objective
 
 
+def shown(number: float, digits: int = 3) -> str:
+    """Return a number for people: so many digits, but all those before the point, and never `1e+03`.
+
+    >>> shown(14.44), shown(1046.4), shown(0.0000123), shown(99.95, 10)
+    ('14.4', '1,046', '0.0000123', '99.95')
+    """
+    text = f"{number:.{digits}g}"
+    if "e" not in text:
+        return text
+    return f"{number:,.0f}" if abs(number) >= 1 else f"{float(text):.15f}".rstrip("0").rstrip(".")
+
+
 def _percent(ratio: Fraction) -> str:
     return f"{float(ratio * 100):.10g}%"

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from slotel.config.duration import format_duration
+from slotel.config.ratio import shown
 from slotel.config.slo import Slo
 from slotel.config.tags import TagPolicy
 from slotel.runtime.setup.exporters import usable_exporters
@@ -54,8 +55,8 @@ def _sampling(environ: Mapping[str, str]) -> str:
 
 def _objective(slo: Slo) -> str:
     what = f"{format_duration(slo.latency)} latency, " if slo.latency is not None else ""
-    limit = f"limit {slo.limit * 100:.3g}% in {format_duration(slo.window)}"
-    return f"{slo.name} {slo.objective * 100:.6g}% ({what}{limit})"
+    limit = f"limit {shown(slo.limit * 100, 10)}% in {format_duration(slo.window)}"
+    return f"{slo.name} {shown(slo.objective * 100, 10)}% ({what}{limit})"
 
 
 def _tags(policy: TagPolicy) -> str:

@@ -43,6 +43,15 @@ def test_a_breach_ends_also_when_nothing_of_it_is_left_in_the_history(clock):
     assert said(metered) == [("availability", True)]
 
 
+def test_a_total_outage_of_a_strict_objective_is_said_without_an_exponent(clock):
+    metered = Metered(clock, Slo("availability", 0.0001, 0.9999))
+    metered.count(bad=10)
+    assert any(
+        "burn rate 10,000×, above the page threshold of 14.4×" in str(breach)
+        for breach in metered.detector.check()
+    )
+
+
 def test_the_sentence_has_window_counts_rate_and_limit(clock):
     metered = Metered(clock)
     metered.count(good=90, bad=10)

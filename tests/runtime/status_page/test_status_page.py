@@ -107,6 +107,21 @@ def test_the_verdict_names_the_worst_objective_and_counts_only_what_is_enough():
     )
 
 
+def test_a_promise_is_shown_as_it_was_made_and_a_total_outage_without_exponents():
+    """To three digits 99.95 % is 100 %, and a thousand times the allowed rate 1e+03."""
+    clock = [NOW]
+    meter = BudgetWindows(
+        Store(), (Slo("strict", 0.0005, 0.9995), Slo("nines", 1e-7, 0.9999999)), lambda: clock[0]
+    )
+    for slo in meter.slos:
+        meter._events.add(meter.counter_cells(slo)["bad"], 20)
+    shown = str(sections.objectives(objectives(meter)))
+    for text in ("99.95 % good", "limit 0.05 %", "2,000× / 2,000×", "99.99999 % good", "limit 0.00001 %"):
+        assert text in shown
+    assert "at 2,000 times the allowed rate" in verdict(objectives(meter))[1]
+    assert "e+" not in shown and "e-0" not in shown
+
+
 def test_the_chart_of_a_young_objective_is_in_fine_steps():
     clock = [NOW]
     store = Store(clock=lambda: clock[0])
@@ -131,7 +146,8 @@ def test_a_single_point_is_seen_and_a_gap_stays_one():
 def test_each_setting_has_its_source(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "slotel.yaml").write_text(
-        "version: 1\nslos: [{name: availability, objective: 99%, description: 'as https://h/?token=SEK7RETx9'}]\n"
+        "version: 1\nslos: [{name: availability, objective: 99%, description: 'as https://h/?token=SEK7RETx9'},\n"
+        "  {name: fast, objective: 99%, period: 7d}]\n"
         "tags: {set: {api_token: SEK7RETx9, zone: a}}\n"
         "monitoring: {sentry_url: 'https://user:p/SEK7RETx9@sentry.example/organizations/acme'}\n"
     )
@@ -148,6 +164,13 @@ def test_each_setting_has_its_source(tmp_path, monkeypatch):
         "slotel.yaml",
     )
     assert found["http_metrics"].source == "default"
+    fast = {path: found[f"slos.fast.{path}"].source for path in ("name", "limit", "period.seconds", "window")}
+    assert fast == {
+        "name": "slotel.yaml",
+        "limit": "slotel.yaml",
+        "period.seconds": "slotel.yaml",
+        "window": "default",
+    }
 
 
 def test_the_last_errors_are_those_of_all_processes_and_hold_no_message():

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from slotel.config.duration import format_duration
+from slotel.config.ratio import shown
 from slotel.config.slo import MIN_BAD_EVENTS, BurnRateAlert, Severity, Slo
 from slotel.runtime.budget.history import KEPT
 from slotel.runtime.budget.windows import BudgetWindows, Window
@@ -49,7 +50,7 @@ class Breach(NamedTuple):
         """The breached limit, in words."""
         if self.alert is None:
             return f"limit of {_percent(self.slo.limit)} in {format_duration(self.slo.window)}"
-        return f"{self.severity} at {self.threshold:g}× in {format_duration(self.alert.long)}"
+        return f"{self.severity} at {shown(self.threshold)}× in {format_duration(self.alert.long)}"
 
     def __str__(self) -> str:
         """Return the sentence for the log and for Sentry."""
@@ -62,9 +63,7 @@ class Breach(NamedTuple):
         if self.alert is None:
             return f"{_percent(self.window.ratio)} against a limit of {_percent(self.slo.limit)}"
         than = "against" if self.recovered else "above"  # the long window may still be above it
-        return (
-            f"burn rate {self.window.burn:.3g}×, {than} the {self.severity} threshold of {self.threshold:g}×"
-        )
+        return f"burn rate {shown(self.window.burn)}×, {than} the {self.severity} threshold of {shown(self.threshold)}×"
 
 
 class BreachDetector:
@@ -104,4 +103,4 @@ class BreachDetector:
 
 
 def _percent(ratio: float) -> str:
-    return f"{ratio * 100:.3g}%"
+    return f"{shown(ratio * 100)}%"

@@ -9,7 +9,7 @@ from typing import Final
 
 from slotel.component_names import read_propagators, wrong_components
 from slotel.config.problem import variable
-from slotel.config.ratio import parse_ratio
+from slotel.config.ratio import parse_ratio, shown
 from slotel.config.service import Reading
 from slotel.config.variables import unknown_variables
 from slotel.launch import VARIABLE
@@ -40,7 +40,9 @@ def configuration(reading: Reading) -> Iterator[Finding]:
     for note in reading.notes:
         yield of_note("configuration", note)
     if not reading.problems:
-        objectives = ", ".join(f"{slo.name} {slo.objective * 100:.6g}%" for slo in reading.service.slos)
+        objectives = ", ".join(
+            f"{slo.name} {shown(slo.objective * 100, 10)}%" for slo in reading.service.slos
+        )
         yield Finding("configuration", "ok", f"objectives: {objectives}")
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from math import inf
 from typing import Literal, NamedTuple
 
+from slotel.config.ratio import shown
 from slotel.config.slo import HOUR, MIN_BAD_EVENTS, MINUTE, Slo, time_to_exhaustion
 from slotel.runtime.budget.windows import AlertState, BudgetWindows, Recent, Window
 
@@ -49,7 +50,7 @@ class Objective(NamedTuple):
         name, burn = self.slo.name, self.last_5m.burn
         worst = next((alert for alert in self.alerts if alert.fires), None)
         if worst is not None:
-            times, severity = f"{worst.short.burn:.3g}", worst.rule.severity
+            times, severity = shown(worst.short.burn), worst.rule.severity
             return (
                 f"{name} burns its error budget at {times} times the allowed rate: a {severity} alert fires"
             )
@@ -57,7 +58,7 @@ class Objective(NamedTuple):
             return f"the error budget of {name} is spent"
         if self.health == "warn":
             return f"{name} exceeds its limit"
-        return f"{name} burns at {burn:.3g}×" if burn > 1 else f"{name} is within budget"
+        return f"{name} burns at {shown(burn)}×" if burn > 1 else f"{name} is within budget"
 
 
 def objectives(windows: BudgetWindows) -> list[Objective]:

@@ -58,7 +58,7 @@ def _objective(each: Objective) -> Html:
     what = f" within {words.duration(slo.latency)}" if slo.latency is not None else ""
     left = words.percent(each.remaining)
     facts = {
-        f"errors, last {over}": f"{words.percent(window.ratio)}, limit {words.percent(slo.limit)} "
+        f"errors, last {over}": f"{words.percent(window.ratio)}, limit {words.exact(slo.limit)} "
         f"({words.count(window.bad)} of {words.count(window.total)} {slo.unit})",
         "burn rate, last 5 min": f"{words.times(each.last_5m.burn)} (at 1× the budget lasts the period)",
         "time to exhaustion": _lasts(each),
@@ -67,13 +67,13 @@ def _objective(each: Objective) -> Html:
     worst = max((ratio for ratio in ratios if ratio is not None), default=None)
     reach = words.age(len(ratios) * each.recent.step)
     over_spent = "" if each.remaining >= 0 else ": overspent"
-    label = f"Error rate of {slo.name}, last {reach}: at most {words.percent(worst)}, limit {words.percent(slo.limit)}"
+    label = f"Error rate of {slo.name}, last {reach}: at most {words.percent(worst)}, limit {words.exact(slo.limit)}"
     kind = "bad" if each.health == "bad" else "warn" if each.health == "warn" else "good"
     drawn = chart(label, range(len(ratios)), [Line(kind, ratios)], mark=slo.limit)
     return tag(
         "article",
         tag("h3", slo.name),
-        tag("p", f"{words.percent(slo.objective)} good{what}: {slo.description}".rstrip(": "), class_="quiet"),
+        tag("p", f"{words.exact(slo.objective)} good{what}: {slo.description}".rstrip(": "), class_="quiet"),
         tag("p", tag("span", left, class_=f"big now {each.health}"), f" budget left{over_spent}"),
         bar(f"{left} of the error budget is left", each.remaining, each.health),
         facts_list(facts.items()),

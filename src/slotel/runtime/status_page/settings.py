@@ -8,7 +8,9 @@ from typing import Any, Final, NamedTuple
 
 from slotel.config.load import read_configuration
 from slotel.config.names import REDACTED
+from slotel.config.ratio import shown
 from slotel.config.service import Service, read_service
+from slotel.config.slo import Slo
 from slotel.runtime.redaction.redactor import Redactor
 
 _HIDDEN: Final = frozenset({"sentry.dsn"})
@@ -29,13 +31,23 @@ def settings(service: Service, environ: Mapping[str, str], redactor: Redactor) -
     What is a secret by its path, or in a value, is hidden.
     """
     effective = dict(_flat(service))
-    default = dict(_flat(read_service({}).service))
+    default = {**_of_objectives(service), **dict(_flat(read_service({}).service))}
     file_only = {name: environ[name] for name in ("SLOTEL_CONFIG",) if environ.get(name)}
     from_file = dict(_flat(read_configuration(file_only).service))
     return [
         Setting(path, _shown(path, value, redactor), _source(path, value, from_file, default))
         for path, value in effective.items()
     ]
+
+
+def _of_objectives(service: Service) -> dict[str, Any]:
+    """Return the defaults of each objective; of its name and its limit there is none."""
+    found: dict[str, Any] = {}
+    for slo in service.slos:
+        found.update(_flat(Slo(slo.name, slo.limit, slo.objective), f"slos.{slo.name}"))
+        for stated in ("name", "limit", "objective"):
+            del found[f"slos.{slo.name}.{stated}"]
+    return found
 
 
 def _source(path: str, value: Any, from_file: Mapping[str, Any], default: Mapping[str, Any]) -> str:
@@ -71,6 +83,6 @@ def _shown(path: str, value: Any, redactor: Redactor) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float):
-        return f"{value:.10g}"
+        return shown(value, 10)
     text = ", ".join(map(str, value)) if isinstance(value, (tuple, list, frozenset, set)) else str(value)
     return REDACTED if redactor.is_sensitive(path) else redactor.text(text)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from math import isfinite
 
+from slotel.config.ratio import shown
+
 _SPANS = ((86400.0, "d"), (3600.0, "h"), (60.0, "min"))
 
 
@@ -15,7 +17,16 @@ def percent(ratio: float | None) -> str:
     """
     if ratio is None or not isfinite(ratio):
         return "–"
-    return f"{ratio * 100:,.0f} %" if abs(ratio) >= 1 else f"{ratio * 100:.3g} %"
+    return f"{ratio * 100:,.0f} %" if abs(ratio) >= 1 else f"{shown(ratio * 100)} %"
+
+
+def exact(ratio: float) -> str:
+    """Return a ratio that somebody chose, in percent: to three digits 99.95 % would be 100 %.
+
+    >>> exact(0.9995), exact(0.0005)
+    ('99.95 %', '0.05 %')
+    """
+    return f"{shown(ratio * 100, 10)} %"
 
 
 def duration(seconds: float | None) -> str:
@@ -28,8 +39,8 @@ def duration(seconds: float | None) -> str:
         return "–"
     for size, unit in _SPANS:
         if seconds >= size:
-            return f"{seconds / size:.3g} {unit}"
-    return f"{seconds * 1000:.3g} ms" if 0 < seconds < 1 else f"{seconds:.3g} s"
+            return f"{shown(seconds / size)} {unit}"
+    return f"{shown(seconds * 1000)} ms" if 0 < seconds < 1 else f"{shown(seconds)} s"
 
 
 def age(seconds: float | None) -> str:
@@ -70,16 +81,16 @@ def size(number: float | None) -> str:
 def rate(number: float) -> str:
     """Return events a second.
 
-    >>> rate(12.345), rate(0.0)
-    ('12.3 /s', '0 /s')
+    >>> rate(12.345), rate(0.0), rate(1234.5)
+    ('12.3 /s', '0 /s', '1,234 /s')
     """
-    return f"{number:.3g} /s"
+    return f"{shown(number)} /s"
 
 
 def times(burn: float) -> str:
     """Return a burn rate.
 
-    >>> times(14.4), times(0.0)
-    ('14.4×', '0×')
+    >>> times(14.4), times(0.0), times(1000.0)
+    ('14.4×', '0×', '1,000×')
     """
-    return f"{burn:.3g}×"
+    return f"{shown(burn)}×"
