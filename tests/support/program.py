@@ -100,6 +100,7 @@ class Posts(ThreadingHTTPServer):
     def __init__(self, take: Callable[[BaseHTTPRequestHandler, bytes], int], port: int = 0) -> None:
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"  # connections are kept, as a collector keeps them
+            disable_nagle_algorithm = True  # head and body are two packets
 
             def do_POST(self) -> None:
                 status = take(

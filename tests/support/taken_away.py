@@ -72,6 +72,7 @@ class Sink(http.server.ThreadingHTTPServer):
 
 class Keeping(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # head and body are two packets
 
     def do_POST(self):
         body = self.rfile.read(int(self.headers["Content-Length"]))

@@ -36,6 +36,7 @@ class Answering(http.server.BaseHTTPRequestHandler):
     """A server that gives one answer to everything."""
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # head and body are two packets
     status = 200
     more: dict[str, str] = {}  # noqa: RUF012 replaced, never changed
     body = b"{}"

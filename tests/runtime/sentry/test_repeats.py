@@ -47,8 +47,9 @@ def test_an_event_of_another_kind_takes_the_repeats_along(sentry):
     assert sorted(values(sink)) == ["0", "1", "2", "3", "4", "new"]
 
 
-def test_a_flush_waits_for_no_more(sentry):
+def test_a_flush_waits_for_no_more(sentry, monkeypatch):
     sink, client = sentry
+    monkeypatch.setattr(sender, "BATCH_DELAY", 600.0)
     repeated(client, 5)
     begun = time.monotonic()
     client.flush(timeout=60.0)

@@ -224,12 +224,12 @@ class Sender:
             self.endpoint.close()
 
     def _gather(self, tokens: queue.SimpleQueue[None]) -> None:
-        """Wait for more envelopes."""
-        if self._defers and not self._retired:
+        """Wait for more envelopes; a flush ends the wait."""
+        is_deferred = self._defers and not self._retired  # what is to leave soon ends this wait, too
+        for wait in (DEFERRED_DELAY, BATCH_DELAY) if is_deferred else (BATCH_DELAY,):
             with contextlib.suppress(queue.Empty):
-                tokens.get(timeout=DEFERRED_DELAY)  # something that is to leave soon, or a flush, ends it
+                tokens.get(timeout=wait)
             self._defers = False
-        time.sleep(BATCH_DELAY)
 
     def _encode_and_send(self) -> bool:
         """Encode what is pending, and send the oldest envelope; return whether the next may follow at once."""
