@@ -29,8 +29,10 @@ def test_a_shapes_hint_is_in_whatever_it_matches(shape):
         "basic": ("Basic dXNlcjpwYXNzd29yZA==", "BASIC dXNlcjpwYXNzd29yZA=="),
         "scheme": (
             "Token " + "a1" * 12,
+            "TOKEN " + "a1" * 12,
             "ApiKey " + "a1" * 12,
             "SharedKey acc:" + "a1" * 12,
+            "SharedKeyLite acc:" + "a1" * 12,
             "SSWS " + "a1" * 12,
         ),
         "aws": "AKIAIOSFODNN7EXAMPLE",

@@ -7,13 +7,14 @@ from pathlib import Path
 from urllib.parse import quote, unquote
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slotel.config.redaction.keys import AT_THE_END
-from slotel.config.redaction.values import DEFAULT_VALUES, VALUE_NAMES, RedactionChoices
+from slotel.config.redaction.values import DEFAULT_VALUES, SHAPES, VALUE_NAMES, RedactionChoices
 from slotel.runtime.redaction.redactor import Redactor
 from slotel.runtime.redaction.text import CORES
+from slotel.runtime.redaction.values import Values
 
 SECRET = "SEK7RETx9"
 REDACTOR = Redactor(("*.pin", "iban"))
@@ -415,6 +416,20 @@ def test_a_shape_is_redacted_if_it_is_chosen(name):
     assert example not in Redactor(choices=RedactionChoices(values=(name,))).text(f"a {example} b")
     assert example in Redactor(choices=RedactionChoices(values=())).text(f"a {example} b")
     assert (example in Redactor().text(f"a {example} b")) == (name not in DEFAULT_VALUES)
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.name)
+def test_whatever_has_a_shape_is_redacted(shape):
+    """Whatever its pattern matches, of any length: what is looked at first leaves nothing out."""
+
+    @settings(max_examples=30)
+    @given(st.from_regex(re.compile(shape.pattern, re.ASCII), fullmatch=True))
+    def is_redacted(secret):
+        text = f"a {secret} b"
+        if (found := re.search(shape.pattern, text, re.ASCII)) is not None:
+            assert found[0] not in Values(VALUE_NAMES)(text, lambda _: None)
+
+    is_redacted()
 
 
 @pytest.mark.parametrize(

@@ -10,15 +10,17 @@ from slotel.config.names import REDACTED
 from slotel.config.patterns import lazy_pattern
 from slotel.config.redaction.values import CARD, DEFAULT_VALUES, IBAN, shapes
 
-SHORTEST: Final = 13
+_SHORTEST: Final = 13
 """Characters of the shortest value with a shape: an old card number."""
-_LONG: Final = re.compile(r"\b\w{16}", re.ASCII)
-"""Most shapes contain 16 word characters in a row."""
+_SHORTEST_ADDRESS: Final = 6
+"""Characters of the shortest address of mail: `a@b.de`."""
+_LONG: Final = re.compile(r"\b[\w-]{15}", re.ASCII)
+"""Most shapes contain 15 word characters or dashes in a row."""
 _WITHOUT: Final = frozenset((
-    "pem", "bearer", "digest", "smtp", "slack", "slack-app", "openai", "gitlab", "webhook", "square", "google-client",
-    "email",
+    "jwt", "pem", "putty", "bearer", "digest", "negotiate", "smtp", "basic", "scheme", "stripe-webhook", "slack-webhook",
+    "webhook", "sentry", "grafana", "terraform", "planetscale", "atlassian", "azure", "onepassword", "fly", "email",
 ))  # fmt: skip
-"""The shapes that need not contain 16 word characters in a row."""
+"""The shapes that need not."""
 _DIGITS: Final = re.compile(r"\b[2-6](?:[ -]?[0-9]){12}", re.ASCII)
 
 _CARDS: Final = lazy_pattern(
@@ -41,12 +43,13 @@ class Values:
         wanted = [(each.name, each.hint, lazy_pattern(each.pattern, re.ASCII)) for each in shapes(chosen)]
         self._long = [each for each in wanted if each[0] not in _WITHOUT]
         self._others = [each for each in wanted if each[0] in _WITHOUT]
+        self._shortest = _SHORTEST_ADDRESS if "email" in chosen else _SHORTEST
         self._card = lazy_pattern(CARD) if "card" in chosen else None
         self._iban = lazy_pattern(IBAN) if "iban" in chosen else None
 
     def __call__(self, text: str, found: Callable[[str], None]) -> str:
         """Return the text without the values that have a shape; `found` is called with the shape's name for each."""
-        if len(text) < SHORTEST:
+        if len(text) < self._shortest:
             return text
         if _LONG.search(text) is not None:
             for name, hint, pattern in self._long:
