@@ -247,3 +247,23 @@ def test_no_line_of_slotels_own_log_is_obeyed_by_a_terminal_or_read_as_two(caplo
     assert [each for each in shown if not each.isprintable() and each != "\n"] == []
     assert record.getMessage().startswith(r"said a\nERROR slotel: x\r\x1b[2J")
     assert "\nERROR slotel" not in record.getMessage()
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"message": {"message": "token=SEK7RETx9", "formatted": "token=SEK7RETx9"}},
+        {"logentry": "token=SEK7RETx9"},
+        {"exception": {"type": "E", "value": "token=SEK7RETx9"}},
+        {"exception": [{"type": "E", "value": "token=SEK7RETx9"}]},
+        {"contexts": [["a", {"token": "SEK7RETx9"}]]},
+        {"template": {"context_line": "token=SEK7RETx9"}},
+        {"mine": {"token": "SEK7RETx9"}},
+        {"mine": "token=SEK7RETx9"},
+    ],
+    ids=repr,
+)
+def test_an_event_that_the_app_has_made_by_hand_shows_no_secret(enforcer, event):
+    clean = enforcer.item("event", {"event_id": "a" * 32, "level": "error", **event})
+    assert "SEK7RETx9" not in repr(clean)
+    assert (clean["event_id"], clean["level"]) == ("a" * 32, "error")

@@ -12,10 +12,12 @@ from typing import Any, Final
 from slotel.config.names import REDACTED
 from slotel.runtime.redaction.redactor import Redactor
 
-_DATA: Final = ("request", "extra", "tags", "user", "breadcrumbs", "spans")
-"""Keys of an event that hold the app's data."""
-_TEXTS: Final = ("message", "transaction", "culprit", "logger", "name", "description")
 _STACKS: Final = frozenset({"exception", "stacktrace", "threads"})
+_OF_SENTRY: Final = _STACKS | {
+    "event_id", "type", "platform", "level", "timestamp", "start_timestamp", "transaction_info", "measurements", "release",
+    "environment", "dist", "server_name", "sdk", "modules", "_meta",
+}  # fmt: skip
+"""Keys of an event that belong to the protocol, or are looked into elsewhere. All others hold the app's data."""
 _NAMED: Final = ("value", "name")
 """Keys of an exception or a thread that hold text."""
 _STATEMENTS: Final = ("query", "redis")
@@ -36,7 +38,6 @@ _PROTOCOL: Final = frozenset(
 _PROFILES: Final = frozenset({"profile", "profile_chunk"})
 _NUMBERS: Final = ("samples", "stacks")
 """Keys of a profile that hold thousands of numbers."""
-_MONITOR: Final = ("monitor_slug", "monitor_config")
 _ATTACHMENT: Final = "attachment"
 
 
@@ -52,8 +53,7 @@ def redacted_item(redactor: Redactor, kind: str, payload: Any) -> Any:
     if not isinstance(payload, Mapping):
         return redactor.data(payload)
     if kind in _EVENTS:
-        event = redacted_event(redactor, dict(payload))
-        return {**event, **{part: redactor.data(event[part]) for part in _MONITOR if part in event}}
+        return redacted_event(redactor, dict(payload))
     if kind in _LISTS and isinstance(payload.get("items"), (list, tuple)):
         return {**payload, "items": [_typed(redactor, item) for item in payload["items"]]}
     if kind in _PROFILES and isinstance(payload.get("profile"), Mapping):
@@ -116,22 +116,10 @@ def _is_typed(attribute: Any) -> bool:
 
 def redacted_event(redactor: Redactor, event: dict[str, Any]) -> dict[str, Any]:
     """Return an error, a message or a transaction without its secrets."""
-    for part in _DATA:
-        if part in event:
-            event[part] = _part(redactor, part, event[part])
-    for part in _TEXTS:
-        if isinstance(event.get(part), str):
-            event[part] = redactor.text(event[part])
+    for part in event.keys() - _OF_SENTRY:
+        event[part] = _part(redactor, part, event[part])
     if "breadcrumbs" in event:
         _statements(redactor, event)
-    contexts = event.get("contexts")
-    if contexts is not None and isinstance(contexts, Mapping):
-        # a context's name is a section, not the key of a value: `auth` is no secret
-        event["contexts"] = {name: redactor.data(context, str(name)) for name, context in contexts.items()}
-    if "fingerprint" in event:
-        event["fingerprint"] = redactor.data(event["fingerprint"])
-    if "logentry" in event and isinstance(event["logentry"], Mapping):
-        event["logentry"] = _logentry(redactor, dict(event["logentry"]))
     if not _STACKS.isdisjoint(event):
         _redact_frames(redactor, event)
     return event
@@ -155,11 +143,18 @@ def redacted_log(redactor: Redactor, log: dict[str, Any]) -> dict[str, Any]:
 
 
 def _part(redactor: Redactor, part: str, data: Any) -> Any:
-    if part == "request" and isinstance(data, Mapping) and isinstance(data.get("cookies"), Mapping):
+    if not isinstance(data, Mapping):
+        return redactor.data(data)
+    if part == "contexts":
+        # a context's name is a section, not the key of a value: `auth` is no secret
+        return {name: redactor.data(context, str(name)) for name, context in data.items()}
+    if part == "logentry":
+        return _logentry(redactor, dict(data))
+    if part == "request" and isinstance(data.get("cookies"), Mapping):
         rest = {key: value for key, value in data.items() if key != "cookies"}
         # each by its own name: `cookies` as a whole would be one secret
         return {**redactor.data(rest), "cookies": redactor.data(data["cookies"])}
-    if part != "extra" or not isinstance(data, Mapping) or _ARGV not in data:
+    if part != "extra" or _ARGV not in data:
         return redactor.data(data)
     argv = data[_ARGV]
     extra = redactor.data({key: value for key, value in data.items() if key != _ARGV})
@@ -261,10 +256,10 @@ def _parameters(redactor: Redactor, params: Any, shown: str) -> Any:
 
 
 def values(event: Mapping[str, Any], part: str) -> list[dict[str, Any]]:
-    """Return the items of an event's `exception`, `threads` or `breadcrumbs`, in either of its two notations."""
+    """Return the items of an event's `exception`, `threads` or `breadcrumbs`, in any of its notations."""
     found = event.get(part)
     if found is None:  # most parts, in most events
         return []
     if isinstance(found, Mapping):
-        found = found.get("values")
+        found = found.get("values", (found,))
     return [item for item in found or () if isinstance(item, dict)]
