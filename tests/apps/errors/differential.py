@@ -45,7 +45,7 @@ class Quiet(WSGIRequestHandler):
 
 def post(url, **more):
     body = json.dumps({"amount": 3, "note": "tea"}).encode()
-    headers = {"Content-Type": "application/json", "Cookie": "theme=dark", "X-Mine": "yes", **more}
+    headers = {"Content-Type": "application/json", "Cookie": "theme=dark", "X-Mine": "yes", "Host": "shop.test", **more}
     try:
         urllib.request.urlopen(urllib.request.Request(url, body, headers), timeout=60).read()
     except urllib.error.HTTPError as error:
@@ -58,7 +58,7 @@ def wsgi(app, paths=("fails", "says", "logs"), **headers):
         thread.start()
         for path in paths:
             with contextlib.suppress(http.client.IncompleteRead):
-                post(f"http://127.0.0.1:{server.server_port}/{path}/7?q=1", **headers)
+                post(f"http://127.0.0.1:{server.server_port}/{path}/7%C3%A9%E2%82%AC?q=1", **headers)
         server.shutdown()
         thread.join()
 
@@ -181,7 +181,7 @@ def tornado():
 
 async def ask_all(port):
     for path in ALL:
-        client = functools.partial(post, f"http://127.0.0.1:{port}/{path}/7?q=1")
+        client = functools.partial(post, f"http://127.0.0.1:{port}/{path}/7%C3%A9%E2%82%AC?q=1")
         await asyncio.get_running_loop().run_in_executor(None, contextvars.Context().run, client)
 
 
@@ -634,7 +634,7 @@ def asgi(app, ask=post, prefix="", protocol="http", paths=("fails", "says", "log
         threading.Event().wait(0.01)
     port = server.servers[0].sockets[0].getsockname()[1]
     for path in paths:
-        ask(f"{protocol}://127.0.0.1:{port}/{prefix}{path}/7?q=1")
+        ask(f"{protocol}://127.0.0.1:{port}/{prefix}{path}/7%C3%A9%E2%82%AC?q=1")
     server.should_exit = True
     thread.join()
 

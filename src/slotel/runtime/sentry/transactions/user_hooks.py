@@ -110,7 +110,7 @@ class UserHooks:
     ) -> dict[str, Any]:
         context, scopes = said.context, said.scopes()
         enforced = event["tags"]
-        own_request = event.get("request")
+        of_span = event.pop("request", None)  # what a reader of the request has found is better
         event["tags"] = {**tags_of_root, **enforced}
         try:
             applied = context.run(_apply_scopes, event, scopes, self._client, hint)
@@ -123,8 +123,6 @@ class UserHooks:
         if not applied.get("extra"):
             applied.pop("extra", None)
         foreign: dict[str, Any] = {key: applied[key] for key in _FOREIGN if key in applied}
-        if foreign.get("request") is own_request:
-            foreign.pop("request", None)
         contexts = {key: value for key, value in applied["contexts"].items() if key not in _OURS}
         if contexts:
             foreign["contexts"] = contexts
@@ -132,6 +130,8 @@ class UserHooks:
             foreign = self._redacted(foreign)
             applied["contexts"].update(foreign.pop("contexts", {}))
             applied.update(foreign)
+        if of_span:
+            applied["request"] = {**of_span, **(applied.get("request") or {})}
         if len(applied["tags"]) != len(enforced):
             applied["tags"] = sentry_tags(self._redacted_tags(applied["tags"]))
         applied["tags"].update(enforced)

@@ -53,6 +53,8 @@ _FILTER: Final = Probe(
     why="the app's `data_collection`", without="events of ASGI apps that set it lack cookies",
     level=None,  # as new as the option
 )  # fmt: skip
+_DJANGO: Final = "django.core.handlers.wsgi"
+_PATH_KEYS: Final = ("SCRIPT_NAME", "PATH_INFO")
 _PARTS: Final = frozenset({"url", "method", "env", "headers", "query_string", "user"})
 _NO_PREFIX: Final = frozenset({"CONTENT_TYPE", "CONTENT_LENGTH"})
 _MOST_SHAPES: Final = 200
@@ -103,6 +105,8 @@ def wsgi_request(environ: Mapping[str, Any], options: Mapping[str, Any]) -> dict
     Args:
         options: of the active client.
     """
+    if _DJANGO in sys.modules:
+        environ = _as_servers_write(environ)
     keys = (options.get("send_default_pii"), *environ)
     shape = _SHAPES.get(keys)
     if shape is None or _chooses_by_value(options):
@@ -114,6 +118,24 @@ def wsgi_request(environ: Mapping[str, Any], options: Mapping[str, Any]) -> dict
                 _SHAPES[keys] = _learnt(found, environ, shows_user=bool(keys[0]))
         return found
     return _shown(shape, environ, shows_user=bool(keys[0]))
+
+
+def _as_servers_write(environ: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return an environ whose paths are the request's bytes as Latin-1: Django has put decoded text into it."""
+    decoded = {key: path for key in _PATH_KEYS if not _is_latin_1_of_utf_8(path := environ.get(key, ""))}
+    if not decoded:
+        return environ
+    return {**environ, **{key: path.encode("utf-8").decode("latin-1") for key, path in decoded.items()}}
+
+
+def _is_latin_1_of_utf_8(path: str) -> bool:
+    if path.isascii():
+        return True
+    try:
+        path.encode("latin-1").decode()
+    except UnicodeError:
+        return False
+    return True
 
 
 def _shown(shape: _Shape, environ: Mapping[str, Any], *, shows_user: bool) -> dict[str, Any]:
