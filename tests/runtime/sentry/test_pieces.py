@@ -110,6 +110,9 @@ def test_the_proxy_is_the_options_else_the_environments_and_an_empty_option_mean
     assert named_proxy("https", "h", {**OPTIONS, "http_proxy": "other:1"}) == "http://other:1"
     monkeypatch.setenv("no_proxy", "h")
     assert named_proxy("https", "h", OPTIONS) is None
+    monkeypatch.setenv("no_proxy", "h:9000")
+    assert named_proxy("https", "h", OPTIONS, 9000) is None
+    assert named_proxy("https", "h", OPTIONS, 9001) is not None
 
 
 @pytest.mark.parametrize("dumps", [encode._plain_dumps, encode._dumps()])

@@ -108,7 +108,7 @@ def unreachable(error: Exception, target: SplitResult) -> Finding:
 def _proxy(target: SplitResult) -> str | None:
     from slotel.runtime.sentry.transport.endpoint import named_proxy
 
-    return named_proxy(target.scheme, target.hostname or "", {})
+    return named_proxy(target.scheme, target.hostname or "", {}, target.port)
 
 
 def _target(dsn: str | None) -> SplitResult | None:

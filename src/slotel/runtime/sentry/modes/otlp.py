@@ -230,7 +230,7 @@ def _session(dsn: str, options: Mapping[str, Any]) -> tuple[requests.Session, st
     session = requests.Session()
     session.trust_env = False
     session.auth = _only_sentrys_headers
-    proxy = named_proxy(parsed.scheme, parsed.host, options)
+    proxy = named_proxy(parsed.scheme, parsed.host, options, parsed.port)
     if proxy is not None:
         session.proxies = {parsed.scheme: proxy}
     return session, named_certificates(options) or certifi.where()

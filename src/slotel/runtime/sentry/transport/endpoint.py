@@ -66,7 +66,7 @@ class Endpoint:
         self.public_key = str(self._dsn.public_key)
         self.org_id = str(options["org_id"]) if options.get("org_id") is not None else self._dsn.org_id
         self._path = f"{self._dsn.path}api/{self._dsn.project_id}{_ENVELOPE}"
-        self._proxy = proxy = named_proxy(self._dsn.scheme, self._dsn.host, options)
+        self._proxy = proxy = named_proxy(self._dsn.scheme, self._dsn.host, options, self._dsn.port)
         self._headers = self._common_headers()
         self._heads = [self._head(more) for more in ("", "Content-Encoding: gzip\r\n")]
         self._pool: urllib3.HTTPConnectionPool | urllib3.ProxyManager | None = None
@@ -217,13 +217,17 @@ def host_of(dsn: Dsn) -> str:
     return host if default else f"{host}:{dsn.port}"
 
 
-def named_proxy(scheme: str, host: str, options: Mapping[str, Any]) -> str | None:
-    """Return the URL of the proxy that the client's options or the environment name; "" in an option means none."""
+def named_proxy(scheme: str, host: str, options: Mapping[str, Any], port: int | None = None) -> str | None:
+    """Return the URL of the proxy that the client's options or the environment name; "" in an option means none.
+
+    `NO_PROXY` may name a host with or without its port.
+    """
     named = options.get("https_proxy" if scheme == "https" else "http_proxy")
     if named is None and scheme == "https":
         named = options.get("http_proxy")  # sentry-sdk's way: one option for both
     if named is None:
-        named = None if proxy_bypass(host) else getproxies().get(scheme)
+        is_direct = proxy_bypass(host) or proxy_bypass(f"{host}:{port}")
+        named = None if is_direct else getproxies().get(scheme)
     if not named:
         return None
     return str(named) if "://" in named else f"http://{named}"
