@@ -61,6 +61,18 @@ def test_an_untested_version_of_the_sdk_is_brought_to_the_tested_one():
     assert "opentelemetry-sdk" in {each.package for each in planned.missing}
 
 
+@pytest.mark.parametrize("lock", ["uv.lock", "poetry.lock", "pdm.lock", "Pipfile.lock"])
+def test_a_lock_file_without_the_instrumentations_is_named_with_the_command_that_adds_them(tmp_path, lock):
+    wanted = plan(environment(flask="3.1.3")).wanted
+    assert bootstrap.unlocked(tmp_path, wanted) is None
+    (tmp_path / lock).write_text('name = "flask"')
+    hint = bootstrap.unlocked(tmp_path, wanted)
+    assert hint.startswith(f"{lock} does not list them")
+    assert "slotel bootstrap --requirements" in hint
+    (tmp_path / lock).write_text("\n".join(f'name = "{each.package}"' for each in wanted))
+    assert bootstrap.unlocked(tmp_path, wanted) is None
+
+
 def test_requirements_are_pinned_lines():
     lines = run("--requirements").stdout.splitlines()
     assert "opentelemetry-instrumentation-flask==0.66b1" in lines

@@ -6,6 +6,7 @@ Runs with the standard library alone, so that a service's environment needs noth
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import shutil
@@ -52,6 +53,13 @@ for each in entry_points(group="opentelemetry_instrumentor"):
         broken[each.name] = type(error).__name__ + ": " + str(error)
 print("\\n" + json.dumps({"broken": broken, "skipped": skipped}))
 """
+_LOCKS: Final = {
+    "uv.lock": "slotel bootstrap --requirements | uv add -r -",
+    "poetry.lock": "poetry add $(slotel bootstrap --requirements)",
+    "pdm.lock": "pdm add $(slotel bootstrap --requirements)",
+    "Pipfile.lock": "pipenv install $(slotel bootstrap --requirements)",
+}
+"""Lock files, and what adds the instrumentations to them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +152,16 @@ def verify(environment: Environment, wanted: Iterable[Tested]) -> tuple[list[str
     return wrong, skipped
 
 
+def unlocked(folder: Path, wanted: Iterable[Tested]) -> str | None:
+    """Return a hint if the folder has a lock file without these packages: the next sync would remove them."""
+    for name, command in _LOCKS.items():
+        with contextlib.suppress(OSError, UnicodeDecodeError):
+            text = (folder / name).read_text(encoding="utf-8")
+            if any(each.package not in text for each in wanted):
+                return f"{name} does not list them, and the next sync removes them: run {command}"
+    return None
+
+
 def default_python(environ: Mapping[str, str]) -> str:
     """Return the interpreter of the active virtual environment; else the one that runs slotel."""
     folder = environ.get("VIRTUAL_ENV", "")
@@ -224,6 +242,9 @@ def _install(environment: Environment, planned: Plan, *, dry: bool) -> int:
     if wrong:
         return _fail("; ".join(wrong))
     _say(f"ok: {len(planned.wanted)} instrumentations are installed and load")
+    hint = unlocked(Path.cwd(), planned.wanted)
+    if hint:
+        _say(f"note: {hint}")
     return 0
 
 
