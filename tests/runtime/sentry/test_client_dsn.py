@@ -9,6 +9,7 @@ from sentry_sdk.utils import Dsn
 from slotel.config.service import SentrySettings
 from slotel.runtime.sentry.client.dsn import read_dsn
 from slotel.runtime.sentry.client.identity import identify, valid_environment, valid_release
+from support.sentry_app import run_app
 
 KEY = "5ecre7"
 
@@ -89,3 +90,13 @@ def test_sentrys_server_takes_every_release_and_environment(text):
     assert not normalized.get("_meta")
     assert normalized["environment"] == event["environment"]
     assert normalized.get("release") == release
+
+
+@pytest.mark.parametrize(("given", "sent"), [("latest", None), ("rc/1", "rc-1"), ("r", "r")])
+def test_no_release_is_sent_that_the_server_refuses(given, sent):
+    """sentry-sdk reads SENTRY_RELEASE by itself where slotel names none."""
+    ran = run_app("slotel", "raising.py", "slotel", "1", SENTRY_RELEASE=given)
+    for payload in (*ran.payloads("event"), *ran.payloads("transaction")):
+        assert payload.get("release") == sent
+        assert not relay.StoreNormalizer().normalize_event(payload).get("errors")
+    assert ran.payloads("event")

@@ -30,6 +30,8 @@ def checks(reading: Reading, environ: Mapping[str, str]) -> tuple[tuple[Any, ...
         ("configuration", environment.configuration, reading),
         ("configuration", settings.patterns, reading),
         ("configuration", environment.variables, environ),
+        ("configuration", environment.quoted, environ),
+        ("sentry", environment.release, reading),
         ("configuration", settings.misnamed_file, environ),
         ("configuration", settings.resource_attributes, environ),
         ("opentelemetry", settings.numbers, environ),

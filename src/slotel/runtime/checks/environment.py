@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
 from slotel.component_names import read_propagators, wrong_components
+from slotel.config.names import SENTRY_DSN
 from slotel.config.problem import variable
 from slotel.config.ratio import parse_ratio, shown
 from slotel.config.service import Reading
@@ -16,11 +18,13 @@ from slotel.launch import VARIABLE
 from slotel.runtime.finding import Finding, of_note, of_problem
 from slotel.runtime.metrics.scrape.http.port import HOST, read_address
 from slotel.runtime.metrics.workers.runtime_directory import candidate_directories
+from slotel.runtime.sentry.client.identity import valid_release
 from slotel.runtime.setup.defaults import DEFAULTS, LEFT_OUT
 from slotel.runtime.setup.exporters import usable_exporters, wants_prometheus
 from slotel.runtime.tracing.sampler_env import ARGUMENT, SAMPLER, validate_sampler
 
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+_READ: Final = ("OTEL_", "SENTRY_", "SLOTEL_", "ERROR_BUDGET_")
 _LEAST_FREE: Final = 16 * 2**20
 _CONTAINER_MARKS: Final = ("/.dockerenv", "/run/.containerenv")
 
@@ -51,6 +55,26 @@ def variables(environ: Mapping[str, str]) -> Iterator[Finding]:
     for name, likely in unknown_variables(environ, _otel_names()):
         fix = f"did you mean {likely}?" if likely else "no such variable; see the reference of variables"
         yield Finding("configuration", "warn", f"{name} is not read by slotel", fix, "SLO104")
+
+
+def quoted(environ: Mapping[str, str]) -> Iterator[Finding]:
+    """Variables whose quotes are part of the value. The DSN's own check says so, too."""
+    for name, value in sorted(environ.items()):
+        if (
+            name.startswith(_READ)
+            and name != SENTRY_DSN
+            and re.fullmatch(r"\s*(['\"]).*\1\s*", value, re.DOTALL)
+        ):
+            text = f"{name} is written in quotes, which are part of its value"
+            yield Finding("configuration", "warn", text, "remove them", "SLO109")
+
+
+def release(reading: Reading) -> Iterator[Finding]:
+    """Whether Sentry accepts the name of the release, or what slotel makes of it."""
+    named = reading.service.sentry.release
+    if named and reading.service.sentry.dsn and valid_release(named) is None:
+        text = f"Sentry accepts no release called {named!r}: events and transactions have none"
+        yield Finding("sentry", "warn", text, "set SENTRY_RELEASE to a version or a commit", "SLO139")
 
 
 def service_name(reading: Reading, environ: Mapping[str, str]) -> Iterator[Finding]:

@@ -15,6 +15,7 @@ _OF_A_VERSION: Final = (ImportError, AttributeError, TypeError)
 """Exceptions that an unsupported version of a package raises."""
 _CHECKS: Final = (
     ("configuration", environment.variables),
+    ("configuration", environment.quoted),
     ("opentelemetry", environment.components),
     ("configuration", settings.misnamed_file),
     ("configuration", settings.resource_attributes),
@@ -52,6 +53,7 @@ def before_start(reading: Reading, environ: Mapping[str, str]) -> Iterator[Findi
     """Yield the findings about the configuration and the environment."""
     yield from examined("configuration", environment.configuration, reading)
     yield from examined("configuration", settings.patterns, reading)
+    yield from examined("sentry", environment.release, reading)
     for subject, check in _CHECKS:
         yield from examined(subject, check, environ)
     yield from examined("service", environment.service_name, reading, environ)

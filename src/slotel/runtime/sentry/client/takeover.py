@@ -16,7 +16,7 @@ from sentry_sdk.scope import register_external_propagation_context
 
 from slotel.runtime.logs import LOG
 from slotel.runtime.sentry.client.dsn import Destination, read_dsn
-from slotel.runtime.sentry.client.identity import Identity
+from slotel.runtime.sentry.client.identity import Identity, valid_release
 from slotel.runtime.sentry.client.init_options import (
     TRACING,
     integrations,
@@ -84,7 +84,10 @@ class ClientTakeover:
         with without_django(), self._expecting():
             sentry_sdk.init(dsn=dsn, **options)
             import_readers()
-        return self._tie(sentry_sdk.get_client())
+        client = sentry_sdk.get_client()
+        # what slotel leaves to sentry-sdk it reads from the environment: SENTRY_RELEASE=latest, which the server refuses
+        client.options["release"] = valid_release(client.options.get("release") or "")
+        return self._tie(client)
 
     def adopt(self, client: Any) -> SentryConnection:
         """Take over a client that the app has set up before slotel started, or without `sentry_sdk.init`."""
