@@ -232,7 +232,7 @@ GOOD, BAD, EXCLUDED = {"good": 1.0}, {"bad": 1.0}, {"excluded": 1.0}
 def test_a_job_of_celery_is_judged_by_what_its_task_says_and_control_flow_is_no_event():
     counted, events = told_by("celery_jobs.py")
     assert counted == {
-        "succeeds": GOOD, "fails": BAD, "expected": GOOD, "ignored": EXCLUDED, "rejected": EXCLUDED,
+        "succeeds": GOOD, "fails": BAD, "expected": GOOD, "expected_unpickled": GOOD, "ignored": EXCLUDED, "rejected": EXCLUDED,
         "retried": {**BAD, **EXCLUDED},
     }  # fmt: skip
     assert events == ["ValueError", "ValueError"]  # of `fails`, and the last of `retried`

@@ -62,6 +62,29 @@ def expected():
     raise ExpectedError(here())
 
 
+class UnpickledError(ValueError):
+    """As many exceptions of libraries: pickle calls its class with one argument."""
+
+    def __init__(self, code, detail):
+        super().__init__(detail)
+        self.code = code
+
+
+@app.task(name="shop.unpickled")
+def unpickled():
+    raise UnpickledError(7, here())
+
+
+class UnpickledExpectedError(ExpectedError):
+    def __init__(self, code, detail):
+        super().__init__(detail)
+
+
+@app.task(name="shop.expected_unpickled", throws=(UnpickledExpectedError,))
+def expected_unpickled():
+    raise UnpickledExpectedError(7, here())
+
+
 @app.task(name="shop.retry", bind=True, max_retries=1)
 def retry(self):
     try:

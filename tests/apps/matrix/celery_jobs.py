@@ -29,6 +29,16 @@ def expected():
     raise ExpectedError
 
 
+class UnpickledError(ExpectedError):
+    def __init__(self, code, detail):
+        super().__init__(detail)
+
+
+@app.task(throws=(UnpickledError,))
+def expected_unpickled():
+    raise UnpickledError(7, "expected")
+
+
 @app.task
 def ignored():
     raise Ignore
@@ -61,6 +71,7 @@ if __name__ == "__main__":
             (succeeds, 1),
             (fails, 1),
             (expected, 1),
+            (expected_unpickled, 1),
             (ignored, 1),
             (rejected, 1),
             (retried, 2),

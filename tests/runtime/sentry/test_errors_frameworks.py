@@ -350,6 +350,25 @@ def test_a_failed_celery_task_is_one_event_and_an_expected_failure_is_none(celer
     assert first["extra"]["celery-job"]["task_name"] == "shop.fail"
 
 
+def test_an_exception_of_a_celery_task_that_cannot_be_pickled_is_reported_as_it_was_raised(celery):
+    """Celery's result and signals have one of a base class in its place."""
+    failing, env = celery
+    before = {each["event_id"] for each in failing.all()}
+    send(env, "shop.expected_unpickled", "shop.unpickled")
+
+    def new():
+        return [each for each in failing.all() if each["event_id"] not in before]
+
+    wait_until(lambda: any(each["transaction"] == "run/shop.unpickled" for each in new()), "the event")
+    (event,) = new()
+    (error,) = event["exception"]["values"]
+    assert (error["type"], error["module"], error["value"]) == (
+        "UnpickledError",
+        "celery_app",
+        span_of(event),
+    )
+
+
 def test_an_exception_of_a_celery_task_is_one_event_too_and_a_rejected_task_is_none(celery):
     failing, env = celery
     before = {each["event_id"] for each in failing.all()}

@@ -30,7 +30,13 @@ from slotel.runtime.sentry.transport.modules import MODULES
 from slotel.runtime.upstream.frameworks import django, starlette
 from slotel.runtime.upstream.frameworks.django import note_requests, note_rest_requests
 from slotel.runtime.upstream.frameworks.starlette import keep_bodies, report_exceptions
-from slotel.runtime.upstream.jobs.celery import broken_by, is_control_flow, is_expected, is_in_its_process
+from slotel.runtime.upstream.jobs.celery import (
+    broken_by,
+    is_control_flow,
+    is_expected,
+    is_in_its_process,
+    raised_by_task,
+)
 from slotel.runtime.upstream.sentry.integrations import note_subprocesses
 
 _OWN: Final = ("slotel", "slotel.*", "opentelemetry.*")
@@ -188,8 +194,9 @@ def _hook_celery(signals: Any) -> None:
         del more
         if exception is None or not is_in_its_process(exception, traceback) or not _is_on("celery"):
             return
-        if not is_expected(sender, exception) and not is_control_flow(exception):
-            capture(exception, "celery", complete=partial(_complete_job, sender, exception))
+        error = raised_by_task(exception) or exception
+        if not is_expected(sender, error) and not is_control_flow(error):
+            capture(error, "celery", complete=partial(_complete_job, sender, error))
 
     def report_unsignalled(sender: Any = None, state: str | None = None, **more: Any) -> None:
         """Report exceptions for which Celery sends no task_failure: of an eager task that propagates its exception.

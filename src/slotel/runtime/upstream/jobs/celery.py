@@ -31,6 +31,17 @@ _CONTROL_FLOW: Final = frozenset({"Ignore", "Reject", "Retry"})
 """Source: Celery user guide, Tasks; sentry-sdk's integration reports none of them either."""
 
 
+def raised_by_task(exception: BaseException | None) -> BaseException | None:
+    """Return what a task has raised: of an exception that cannot be pickled, the signal tells of a substitute.
+
+    It may be of a base class, or of a type that wraps any exception, and has the traceback of the one in flight.
+    """
+    error = sys.exc_info()[1]
+    if error is None or exception is None or error.__traceback__ is not exception.__traceback__:
+        return exception
+    return error
+
+
 def is_expected(task: Any, exception: BaseException | None) -> bool:
     """Whether a task lists the exception in its `throws`."""
     return isinstance(exception, tuple(getattr(task, "throws", None) or ()))
@@ -81,7 +92,7 @@ def watch_failures(expected: Callable[[], None], broken: Callable[[Exception], N
     def hook(signals: Any) -> None:
         def failed(sender: Any = None, exception: BaseException | None = None, **more: Any) -> None:
             del more
-            if is_expected(sender, exception):
+            if is_expected(sender, raised_by_task(exception)):
                 expected()
 
         def ended(state: str | None = None, **more: Any) -> None:
