@@ -3,6 +3,7 @@
 import pytest
 from sentry_sdk.integrations import _asgi_common
 
+from slotel.runtime.sentry.errors import request as requests
 from slotel.runtime.sentry.errors.request import add_request
 from slotel.runtime.upstream.frameworks.django import FORCED_ROOT
 
@@ -32,3 +33,19 @@ def test_the_url_of_an_asgi_request_has_its_root_once(known, url):
     add_request(event, scope, {})
     assert event["request"]["url"] == url
     assert "root_path" in known or "root_path" not in scope
+
+
+def test_an_odd_cookie_hides_no_other(monkeypatch):
+    """As Starlette reads them, which plain sentry-sdk asks."""
+    header = 'a=1; b={"x": [1, 2]}; c="q\\054r"; d=\xe9; ; e ; f=a=b; g:h=1'
+    parse = pytest.importorskip("starlette.requests").cookie_parser
+    monkeypatch.setattr(requests, "may_send", lambda _: True)
+    monkeypatch.setattr(requests, "_collected", lambda: None)
+    scope = {
+        "type": "http", "method": "GET", "scheme": "http", "path": "/", "query_string": b"", "server": ("shop.test", 80),
+        "headers": [(b"host", b"shop.test"), (b"cookie", header.encode("latin-1"))],
+    }  # fmt: skip
+    event = {}
+    add_request(event, scope, {})
+    assert event["request"]["cookies"] == parse(header)
+    assert event["request"]["cookies"]["c"] == "q,r"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from functools import partial
 from http.cookies import SimpleCookie
 from typing import Any, Final, TypeAlias
@@ -223,11 +223,18 @@ def _cookies(header: str) -> dict[str, Any]:
     """Return `{"cookies": …}` with those that the options allow; {} where they allow none."""
     if not may_send("cookies"):
         return {}
-    cookies = {name: morsel.value for name, morsel in SimpleCookie(header).items()} if header else {}
+    cookies = dict(_each_cookie(header))
     collected = _collected()
     if collected is not None:
         cookies = filtered(cookies, collected["cookies"])
     return {"cookies": cookies} if cookies or collected is None else {}
+
+
+def _each_cookie(header: str) -> Iterator[tuple[str, str]]:
+    """Yield name and value of each cookie, as Starlette reads them: SimpleCookie gives up at the first odd one."""
+    for pair in filter(str.strip, header.split(";")):
+        name, sign, value = pair.partition("=")
+        yield (name.strip() if sign else ""), SimpleCookie().value_decode((value if sign else pair).strip())[0]
 
 
 def _from_wsgi(environ: Carrier) -> dict[str, Any]:
