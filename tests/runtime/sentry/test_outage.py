@@ -10,8 +10,10 @@ import sentry_sdk
 from hypothesis import given
 from hypothesis import strategies as st
 from sentry_sdk.consts import DEFAULT_OPTIONS, VERSION
+from sentry_sdk.envelope import Envelope, Item, PayloadRef
 
 from slotel.cli.sink.server import SentrySink
+from slotel.runtime.metrics.self_metrics import UNSENT
 from slotel.runtime.sentry.transport import envelope_queue
 from slotel.runtime.sentry.transport import sender as sending
 from slotel.runtime.sentry.transport.envelope_queue import EnvelopeQueue, QueuedEnvelope, least_needed
@@ -148,6 +150,36 @@ def test_reports_are_sent_if_the_client_wants_them(sentry, wanted):
         for kind in ("error", "transaction")[: len(HOOKS)]
     ]
     assert reports == [told] * wanted
+
+
+def test_each_log_and_metric_of_a_batch_that_is_lost_is_counted(sentry):
+    unsent = Counter()
+    with connected(sentry) as (client, _, losses), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(UNSENT, "add", lambda signal, count: unsent.update({signal: count}))
+        for fault in ("403", "none"):
+            sentry.set_fault(fault)
+            for kind, count in (("log", 100), ("trace_metric", 7)):
+                item = Item(PayloadRef(json={"items": [{}] * count}), type=kind, headers={"item_count": count})
+                client.transport.capture_envelope(Envelope(items=[item]))
+                client.transport.record_lost_event("queue_overflow", item=item)
+            client.transport.flush(60)
+    assert losses.counts == {
+        ("logs", "status_403"): 100, ("logs", "queue_overflow"): 200, ("metrics", "status_403"): 7, ("metrics", "queue_overflow"): 14,
+    }  # fmt: skip
+    assert set(unsent.values()) == {0}
+
+
+@pytest.mark.skipif(VERSION.startswith("3"), reason="sentry-sdk 3 tells no reason of its own")
+def test_sentry_is_told_of_what_a_failing_hook_of_the_app_cost(sentry):
+    def fails(event, hint):
+        raise ValueError("a hook")
+
+    with connected(sentry, before_send=fails, send_client_reports=True) as (client, sink, losses):
+        storm(client, 2)
+        assert sink.flush(60)
+    (reason,) = {reason for _, reason in losses.counts}
+    told = [each for report in sentry.payloads("client_report") for each in report["discarded_events"]]
+    assert told == [{"reason": reason, "category": "error", "quantity": 2}]
 
 
 def test_of_a_storm_the_first_event_is_kept_and_the_last_ones(sentry, monkeypatch):

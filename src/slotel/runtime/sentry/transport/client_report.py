@@ -41,7 +41,7 @@ _REFUSED: Final = "status_"
 _SENTRYS: Final = frozenset(
     {
         "before_send", "event_processor", "sample_rate", "backpressure", "no_parent_span", "insufficient_data",
-        "buffer_overflow", "cache_overflow", "internal_sdk_error", "network_error", "queue_overflow", "send_error",
+        "callback_error", "ignored", "buffer_overflow", "cache_overflow", "internal_sdk_error", "network_error", "queue_overflow", "send_error",
         "ratelimit_backoff",
     }
 )  # fmt: skip

@@ -65,8 +65,8 @@ class ClientTransport(Transport):
             if event is not None:
                 self._counted(event.get("environment"))
                 repeats, kind = is_reduced(event), error_kind(event)
-        signal = _signal(envelope.items[0])
-        self.sender.offer_unencoded(signal, lambda: self._encode(envelope, kind), kind)
+        first = envelope.items[0]
+        self.sender.offer_unencoded(_signal(first), lambda: self._encode(envelope, kind), kind, _count(first))
         self.sender.wake(soon=not repeats)
 
     def flush(self, timeout: float, callback: Any = None) -> None:
@@ -98,14 +98,14 @@ class ClientTransport(Transport):
         category = item.data_category if item is not None else data_category
         if category == "error" and is_repetition():
             return
-        self._dropped(_SIGNALS.get(category, str(category)), reason, 1 if item is not None else quantity)
+        self._dropped(_SIGNALS.get(category, str(category)), reason, quantity if item is None else _count(item))
 
     def _encode(self, envelope: Envelope, kind: Hashable) -> QueuedEnvelope | None:
         now = time.time()
         items = []
         for item in envelope.items:
             if self.sender.limits.pause(item.data_category):
-                self._dropped(_signal(item), "rate_limited", 1)
+                self._dropped(_signal(item), "rate_limited", _count(item))
             else:
                 items.append((item, self._payload(item)))
         if not items:
@@ -115,7 +115,9 @@ class ClientTransport(Transport):
             headers(envelope.headers), [(headers(item.headers), payload) for item, payload in items], now
         )
         first = items[0][0]
-        return QueuedEnvelope(encode.compress(encoded), now, first.data_category, _signal(first), kind)
+        return QueuedEnvelope(
+            encode.compress(encoded), now, first.data_category, _signal(first), kind, _count(first)
+        )
 
     def _payload(self, item: Item) -> bytes:
         payload = self._completion.payload(item)
@@ -126,6 +128,12 @@ class ClientTransport(Transport):
 
 def _signal(item: Item) -> str:
     return _SIGNALS.get(item.data_category, item.data_category)
+
+
+def _count(item: Item) -> int:
+    """Return how many logs or metrics are in an item; of any other it is one."""
+    told = item.headers.get("item_count")
+    return told if isinstance(told, int) and told > 0 else 1
 
 
 def sender_of(transport: Any) -> Sender | None:

@@ -27,6 +27,7 @@ class QueuedEnvelope:
         category: category of its main item in rate limits.
         signal: its `signal` in `slotel_dropped_total`.
         kind: of an error, as `error_kind` makes it.
+        count: how many of that signal are in it: of logs and metrics up to a hundred.
         attempts: failed attempts to send it.
         encode: makes the envelope with its bytes, on the sender's thread; None if nothing of it may be sent now.
     """
@@ -36,6 +37,7 @@ class QueuedEnvelope:
     category: str = "transaction"
     signal: str = "traces"
     kind: Hashable = None
+    count: int = 1
     attempts: int = 0
     encode: Callable[[], QueuedEnvelope | None] = lambda: None
 

@@ -114,20 +114,20 @@ class Sender:
 
     def offer(self, envelope: QueuedEnvelope) -> None:
         """Queue an envelope; of a full queue what is least needed gives way. It is sent after `wake`."""
-        UNSENT.add(envelope.signal, 1)
+        UNSENT.add(envelope.signal, envelope.count)
         lost = self._queue.put(envelope)
         if lost:
             self._lose("queue_full", lost)
 
     def offer_unencoded(
-        self, signal: str, encode: Callable[[], QueuedEnvelope | None], kind: Hashable = None
+        self, signal: str, encode: Callable[[], QueuedEnvelope | None], kind: Hashable = None, count: int = 1
     ) -> None:
         """Queue an envelope that the sender's thread encodes: see `QueuedEnvelope`. It is sent after `wake`."""
         if self._stopped:
-            self.lost(signal, "exit", 1)
+            self.lost(signal, "exit", count)
             return
-        UNSENT.add(signal, 1)
-        lost = self._unencoded.put(QueuedEnvelope(b"", 0.0, "", signal, kind, encode=encode))
+        UNSENT.add(signal, count)
+        lost = self._unencoded.put(QueuedEnvelope(b"", 0.0, "", signal, kind, count, encode=encode))
         if lost:
             self._lose("queue_full", lost)
 
@@ -277,10 +277,10 @@ class Sender:
                 if envelope is not None:
                     self.offer(envelope)
             except Exception as error:  # noqa: BLE001 the others are not affected
-                self.lost(unencoded.signal, "build_error", 1)
+                self.lost(unencoded.signal, "build_error", unencoded.count)
                 LOG.debug("an envelope could not be encoded: %s", error, exc_info=True)
             finally:
-                UNSENT.add(unencoded.signal, -1)
+                UNSENT.add(unencoded.signal, -unencoded.count)
             gil.yield_gil()
 
     def _send_here(self, deadline: float) -> bool:
@@ -374,7 +374,7 @@ class Sender:
         if status < _MULTIPLE_CHOICES:
             self._failures = 0
             self.delivered = time.time()
-            UNSENT.add(envelope.signal, -1)
+            UNSENT.add(envelope.signal, -envelope.count)
             if self._told is not None:
                 self._told = None
                 LOG.info("Sentry accepts data again: %d buffered envelopes are being sent", len(self))
@@ -422,7 +422,10 @@ class Sender:
 
     def _lose(self, reason: str, envelopes: Iterable[QueuedEnvelope], *, reported: bool = True) -> None:
         count_loss = self.report if reported else self.report.dropped
-        for signal, count in Counter(envelope.signal for envelope in envelopes).items():
+        lost: Counter[str] = Counter()
+        for envelope in envelopes:
+            lost[envelope.signal] += envelope.count
+        for signal, count in lost.items():
             UNSENT.add(signal, -count)
             count_loss(signal, reason, count)
 
