@@ -6,6 +6,7 @@ import urllib.request
 
 import pytest
 
+from slotel.cli.doctor import collector
 from support.launch import wait_until
 from support.otelcol import WITHOUT_POLICY, Collector
 from support.otlp import OtlpSink, Sent, post, request
@@ -31,7 +32,7 @@ def certificate(folder, name, authority):
         "-subj",
         f"/CN={name}",
         "-addext",
-        f"subjectAltName=DNS:{name}",
+        f"subjectAltName=DNS:{name},DNS:localhost",
         "-keyout",
         f"{name}.key",
         "-out",
@@ -146,3 +147,36 @@ def test_the_http_receiver_takes_nothing_without_tls(gateway):
     )
     with pytest.raises((urllib.error.URLError, OSError)):
         urllib.request.urlopen(ask, timeout=5).close()
+
+
+WITH_CERTIFICATE = ("CERTIFICATE", "CLIENT_CERTIFICATE", "CLIENT_KEY")
+
+
+@pytest.mark.parametrize("protocol", ["grpc", "http/protobuf"])
+@pytest.mark.parametrize(
+    ("given", "status", "words"),
+    [
+        (WITH_CERTIFICATE, "ok", ""),
+        (("CERTIFICATE",), "fail", "certificate required"),
+        ((), "fail", "certificate verify failed"),
+        ((*WITH_CERTIFICATE, "TRACES_CLIENT_KEY"), "fail", "No such file or directory: '/no/key'"),
+    ],
+    ids=["all", "no certificate of its own", "no authority", "a key that is not there"],
+)
+def test_doctor_finds_what_an_exporter_with_these_variables_meets(
+    gateway, keys, protocol, given, status, words
+):
+    files = {
+        "CERTIFICATE": f"{keys}/fleet.pem", "CLIENT_CERTIFICATE": f"{keys}/agent.pem", "CLIENT_KEY": f"{keys}/agent.key",
+        "TRACES_CLIENT_KEY": "/no/key",
+    }  # fmt: skip
+    port = gateway.grpc_port if protocol == "grpc" else gateway.http_port
+    environ = {
+        "OTEL_TRACES_EXPORTER": "otlp",
+        "OTEL_EXPORTER_OTLP_PROTOCOL": protocol,
+        "OTEL_EXPORTER_OTLP_ENDPOINT": f"https://localhost:{port}",
+        **{f"OTEL_EXPORTER_OTLP_{name}": files[name] for name in given},
+    }
+    [finding] = collector.reach(environ)
+    assert finding.status == status, finding
+    assert words in finding.text

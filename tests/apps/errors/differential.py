@@ -45,7 +45,13 @@ class Quiet(WSGIRequestHandler):
 
 def post(url, **more):
     body = json.dumps({"amount": 3, "note": "tea"}).encode()
-    headers = {"Content-Type": "application/json", "Cookie": "theme=dark", "X-Mine": "yes", "Host": "shop.test", **more}
+    headers = {
+        "Content-Type": "application/json",
+        "Cookie": "theme=dark",
+        "X-Mine": "yes",
+        "Host": "shop.test",
+        **more,
+    }
     try:
         urllib.request.urlopen(urllib.request.Request(url, body, headers), timeout=60).read()
     except urllib.error.HTTPError as error:

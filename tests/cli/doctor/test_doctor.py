@@ -443,6 +443,36 @@ def test_a_collector_that_answers_otherwise_is_found():
     assert "it answers 404" in finding.text
 
 
+def test_a_collector_is_asked_with_the_headers_of_the_exporter():
+    class Locked(Answering):
+        def do_POST(self):
+            self.status = 200 if self.headers["authorization"] == "Bearer k" else 401
+            self.do_GET()
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Locked) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        environ = {**OTLP, "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{server.server_address[1]}"}
+        assert "OTEL_EXPORTER_OTLP_HEADERS" in of("SLO126", list(collector.reach(environ))).fix
+        [finding] = collector.reach({**environ, "OTEL_EXPORTER_OTLP_HEADERS": "Authorization=Bearer%20k"})
+        server.shutdown()
+    assert finding.status == "ok"
+
+
+def test_a_collector_at_a_socket_of_this_machine_is_reached(tmp_path):
+    environ = {
+        **OTLP, "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc", "OTEL_EXPORTER_OTLP_ENDPOINT": f"unix://{tmp_path}/otel.sock",
+    }  # fmt: skip
+    assert "No such file" in of("SLO126", list(collector.reach(environ))).text
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(f"{tmp_path}/otel.sock")
+        listener.listen()
+        threading.Thread(
+            target=lambda: listener.accept()[0].sendall(bytes(3) + b"\x04" + bytes(5)), daemon=True
+        ).start()
+        [finding] = collector.reach(environ)
+    assert finding.status == "ok", finding
+
+
 def test_grpc_to_a_port_of_http_is_found():
     with answering() as port:
         environ = {

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import socket
+import ssl
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
 import urllib3
+from opentelemetry.util.re import parse_env_headers
 
 from slotel.cli.doctor.sentry import sentence
 from slotel.runtime.finding import Finding
-from slotel.runtime.setup.exporters import otlp_endpoint, otlp_protocol
+from slotel.runtime.setup.exporters import otlp_endpoint, otlp_protocol, own_or_common
 
 TIMEOUT: Final = 3.0
 _PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
@@ -20,6 +23,10 @@ _FRAME_TYPE: Final = 3
 _SETTINGS: Final = b"\x04"
 """What a server's first frame is, and where its type is."""
 _OK: Final = range(200, 300)
+_TLS_FIX: Final = (
+    "check the scheme of OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_EXPORTER_OTLP_CERTIFICATE, and, if the collector asks for "
+    "one, OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE and …_CLIENT_KEY"
+)
 
 
 def reach(environ: Mapping[str, str]) -> Iterator[Finding]:
@@ -33,53 +40,84 @@ def reach(environ: Mapping[str, str]) -> Iterator[Finding]:
         if url in seen:
             continue
         seen.add(url)
-        yield _grpc(url) if protocol == "grpc" else _http(url, signal, protocol)
+        try:
+            tls = _tls(environ, signal) if url.startswith("https:") else None
+        except OSError as error:
+            fix = "correct OTEL_EXPORTER_OTLP_CERTIFICATE, …_CLIENT_CERTIFICATE or …_CLIENT_KEY"
+            yield _wrong(url, str(error), fix)
+            continue
+        if protocol == "grpc":
+            yield _grpc(url, tls)
+        else:
+            headers = parse_env_headers(own_or_common(environ, signal, "HEADERS"), liberal=True)
+            yield _http(url, signal, protocol, tls, headers)
 
 
-def _http(url: str, signal: str, protocol: str) -> Finding:
+def _tls(environ: Mapping[str, str], signal: str) -> ssl.SSLContext:
+    """Return the exporter's trust and client certificate.
+
+    Raises:
+        OSError: a file is missing, or is none.
+    """
+    parts = ("CERTIFICATE", "CLIENT_CERTIFICATE", "CLIENT_KEY")
+    authority, certificate, key = (own_or_common(environ, signal, part) or None for part in parts)
+    for path in filter(None, (authority, certificate, key)):
+        Path(path).open("rb").close()  # its error names the file, that of `ssl` does not
+    made = ssl.create_default_context(cafile=authority)
+    if certificate:
+        made.load_cert_chain(certificate, key)
+    return made
+
+
+def _http(
+    url: str, signal: str, protocol: str, tls: ssl.SSLContext | None, headers: Mapping[str, str]
+) -> Finding:
     try:
-        answer = urllib3.PoolManager().request(
-            "POST", url, body=b"", headers={"Content-Type": "application/x-protobuf"},
+        answer = urllib3.PoolManager(ssl_context=tls).request(
+            "POST", url, body=b"", headers={**headers, "Content-Type": "application/x-protobuf"},
             timeout=urllib3.Timeout(TIMEOUT), retries=False, redirect=False,
         )  # fmt: skip
     except urllib3.exceptions.ProtocolError:
-        return _wrong(
-            url,
-            f"the port speaks no {protocol}",
-            "it may be gRPC: set OTEL_EXPORTER_OTLP_PROTOCOL=grpc, or use port 4318",
-        )
+        fix = "it may be gRPC: set OTEL_EXPORTER_OTLP_PROTOCOL=grpc, or use port 4318"
+        return _wrong(url, f"the port speaks no {protocol}", fix)
+    except urllib3.exceptions.SSLError as error:
+        return _wrong(url, str(error), _TLS_FIX)
     except urllib3.exceptions.HTTPError as error:
         return _wrong(url, sentence(error), "start the collector, or correct OTEL_EXPORTER_OTLP_ENDPOINT")
     if answer.status in _OK:
         return Finding("collector", "ok", f"{url} accepts {signal.lower()}")
-    fix = (
-        "check OTEL_EXPORTER_OTLP_HEADERS"
-        if answer.status in (401, 403)
-        else "correct OTEL_EXPORTER_OTLP_ENDPOINT"
-    )
+    is_key = answer.status in (401, 403)
+    fix = "check OTEL_EXPORTER_OTLP_HEADERS" if is_key else "correct OTEL_EXPORTER_OTLP_ENDPOINT"
     return _wrong(url, f"it answers {answer.status}", fix)
 
 
-def _grpc(url: str) -> Finding:
-    parts = urlsplit(url)
+def _grpc(url: str, tls: ssl.SSLContext | None) -> Finding:
     try:
-        with socket.create_connection(
-            (parts.hostname or "localhost", parts.port or 4317), TIMEOUT
-        ) as connection:
-            if parts.scheme == "https":
-                return Finding("collector", "ok", f"{url} accepts connections")
-            connection.settimeout(TIMEOUT)
+        with _connected(url) as plain:
+            connection = plain
+            if tls is not None:
+                tls.set_alpn_protocols(["h2"])
+                connection = tls.wrap_socket(plain, server_hostname=urlsplit(url).hostname)
             connection.sendall(_PREFACE)
             first = connection.recv(16)
+    except ssl.SSLError as error:
+        return _wrong(url, str(error), _TLS_FIX)
     except OSError as error:
         return _wrong(url, str(error), "start the collector, or correct OTEL_EXPORTER_OTLP_ENDPOINT")
     if first[_FRAME_TYPE : _FRAME_TYPE + 1] != _SETTINGS:
-        return _wrong(
-            url,
-            "the port speaks no gRPC",
-            "set OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf, or use port 4317",
-        )
+        fix = "set OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf, or use port 4317; with TLS write https://"
+        return _wrong(url, "the port speaks no gRPC", fix)
     return Finding("collector", "ok", f"{url} speaks gRPC")
+
+
+def _connected(url: str) -> socket.socket:
+    if url.startswith("unix:"):
+        made = socket.socket(socket.AF_UNIX)
+        made.settimeout(TIMEOUT)
+        made.connect(url.removeprefix("unix:").replace("//", "", 1))
+        return made
+    parts = urlsplit(url)
+    return socket.create_connection((parts.hostname or "localhost", parts.port or 4317), TIMEOUT)
 
 
 def _wrong(url: str, cause: str, fix: str) -> Finding:

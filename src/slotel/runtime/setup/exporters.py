@@ -52,7 +52,7 @@ def wants_prometheus(environ: Mapping[str, str]) -> bool:
 
 def otlp_protocol(environ: Mapping[str, str], signal: str) -> str:
     """Return the OTLP protocol of a signal, such as `TRACES`."""
-    return _own_or_common(environ, signal, "PROTOCOL") or "http/protobuf"
+    return own_or_common(environ, signal, "PROTOCOL") or "http/protobuf"
 
 
 def otlp_endpoint(environ: Mapping[str, str], signal: str) -> str:
@@ -62,7 +62,7 @@ def otlp_endpoint(environ: Mapping[str, str], signal: str) -> str:
     'http://collector:4318/v1/traces'
     """
     if otlp_protocol(environ, signal) == "grpc":
-        named = _own_or_common(environ, signal, "ENDPOINT") or "http://localhost:4317"
+        named = own_or_common(environ, signal, "ENDPOINT") or "http://localhost:4317"
         return named if "://" in named else f"http://{named}"
     common = environ.get("OTEL_EXPORTER_OTLP_ENDPOINT", "").strip() or "http://localhost:4318"
     own = environ.get(f"OTEL_EXPORTER_OTLP_{signal}_ENDPOINT", "").strip()
@@ -79,7 +79,8 @@ def otlp_place(environ: Mapping[str, str], signal: str) -> tuple[str, str]:
     return scheme, re.split(r"[/?#]", rest.rpartition("@")[2], maxsplit=1)[0]
 
 
-def _own_or_common(environ: Mapping[str, str], signal: str, what: str) -> str:
+def own_or_common(environ: Mapping[str, str], signal: str, what: str) -> str:
+    """Return a setting of the OTLP exporters: that of the signal, else the common one, else an empty text."""
     own = environ.get(f"OTEL_EXPORTER_OTLP_{signal}_{what}", "").strip()
     return own or environ.get(f"OTEL_EXPORTER_OTLP_{what}", "").strip()
 
