@@ -55,10 +55,11 @@ _BASE64: Final = lazy_pattern(
     r"[CDI-Za-f](?<![A-Za-z0-9+/_-].)[A-Za-z0-9+/_-]{3}(?:[CDI-Za-f][A-Za-z0-9+/_-]{3}){5}[A-Za-z0-9+/_-]*={0,2}"
 )
 _HEX: Final = lazy_pattern(
-    r"[2-70](?<![A-Za-wyz0-9].)[0-9a-fA-F](?:[2-7][0-9a-fA-F]|0[9aAdD]){11,}(?![0-9A-Za-z])"
+    r"[2-70](?<![A-Za-wyz0-9].)[0-9a-fA-F](?:[2-7][0-9a-fA-F]|0[789aAdD]|1[bB]){11,}(?![0-9A-Za-z])"
 )
 """Runs whose first characters stand for ASCII: others are numbers, names, paths."""
-_BINARY: Final = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_BINARY: Final = re.compile(rb"[\x00-\x06\x0b\x0c\x0e-\x1a\x1c-\x1f\x7f]")
+"""What no text has: a bell, a backspace and an escape are a terminal's."""
 _LONGEST_PACKED: Final = 1_000_000
 _UTF_8: Final = codecs.getincrementaldecoder("utf-8")
 _URL_SAFE: Final = str.maketrans("-_", "+/")
@@ -109,7 +110,7 @@ def _unescaped(text: str) -> str:
 def _of_bytes(found: re.Match[str]) -> str:
     data = bytes(int(each[1], 16) if each[1] else int(each[2], 8) for each in _BYTE.finditer(found[0]))
     try:
-        text = data.decode()
+        text = _UNSEEN.sub("", data.decode())
     except UnicodeDecodeError:
         return found[0]
     return text if all(_is_shown(character) for character in text) else found[0]
@@ -120,7 +121,7 @@ def _character(found: re.Match[str]) -> str:
     if number > 0x10FFFF:  # noqa: PLR2004 the last one of Unicode
         return found[0]
     character = chr(number)
-    if unicodedata.category(character) == "Cf":
+    if unicodedata.category(character) == "Cf" or _UNSEEN.match(character) is not None:
         return ""
     return character if _is_shown(character) else found[0]
 

@@ -71,7 +71,6 @@ _ORACLE: Final = lazy_pattern(r"\bthin:\w{1,64}/([^\s/@]{1,128})(?=@)")
 _USERINFO: Final = lazy_pattern(r":[^\s/'\"<>@:]{0,128}@")
 """Without one there is none of the three."""
 _RANDOM: Final = lazy_pattern(r"(?=\D{0,64}\d)(?=[^A-Za-z]{0,64}[A-Za-z]).{8,}")
-_MEANS_SOMETHING: Final = lazy_pattern(r"[=@:%\"'{<]")
 _ESCAPE: Final = lazy_pattern(r"u[0-9A-Fa-f]{4}|x[0-9A-Fa-f]{2}|[nrtabfv0]")
 _ESCAPES: Final = {
     "\\r\\n": "\u2028\r\n", "\\n": "\u2028\n", "\\t": "\u2028\t", "\\x00": "\u2028\x0b", "\\u0000": "\u2028\x0c",
@@ -169,27 +168,36 @@ class TextRedactor:
         """Return the text without its secrets; the same object if it has none."""
         if len(text) < SHORTEST or _PLAIN.fullmatch(text) is not None:
             return text
+        return self._read(text, MAX_DECODED, MOST)
+
+    def _read(self, text: str, depth: int, most: int) -> str:
+        """Redact a text and its readings.
+
+        Args:
+            depth: levels of percent-encoding, and of what is packed, that are decoded.
+            most: times that a reading is read again.
+        """
         if is_plain(text):
-            return self._redact(text, MAX_DECODED)
-        redacted = self._shown(text)
+            return self._redact(text, depth)
+        redacted = self._shown(text, depth)
         read = redacted
-        for _ in range(MOST):
+        for _ in range(most):
             before, read = read, plain(read)
             if read == before:
                 break
-            again = self._shown(read)
+            again = self._shown(read, depth)
             if again != read:
                 redacted = read = again
         return redacted
 
-    def _shown(self, text: str) -> str:
+    def _shown(self, text: str, depth: int) -> str:
         """Redact a text, with its escapes as what they stand for."""
         if ("\\" not in text and "\x00" not in text) or "\u2028" in text:
-            return self._redact(text, MAX_DECODED)
+            return self._redact(text, depth)
         shown = text
         for escape, character in _ESCAPES.items():
             shown = shown.replace(escape, character)
-        redacted = self._redact(shown, MAX_DECODED)
+        redacted = self._redact(shown, depth)
         if redacted == shown:
             return text
         for escape, character in _ESCAPES.items():
@@ -223,7 +231,7 @@ class TextRedactor:
         if _has_sign(text) and self._names_a_key(text):
             text = self._pairs(text)
         text = self._values(commands.redacted(text, self._found), self._found)
-        return without_packed(text, lambda inner: self._redact(inner, depth - 1)) if depth else text
+        return without_packed(text, lambda inner: self._read(inner, depth - 1, depth)) if depth else text
 
     def _pairs(self, text: str) -> str:
         """Redact the values of sensitive names, in each notation that the text may have."""
@@ -281,12 +289,12 @@ class TextRedactor:
         if "%" not in run:
             return run
         decoded = unquote(run)
-        if decoded == run or _MEANS_SOMETHING.search(decoded) is None:
+        if decoded == run:
             return run
-        redacted = self._redact(decoded, depth)
+        redacted = self._read(decoded, depth, depth + 1)
         if redacted == decoded and "+" in decoded:  # a blank of a form
             decoded = decoded.replace("+", " ")
-            redacted = self._redact(decoded, depth)
+            redacted = self._read(decoded, depth, depth + 1)
         if redacted == decoded:
             return run
         plain = _RESERVED.intersection(_ESCAPED.sub("", run))
