@@ -15,8 +15,8 @@ if KIND == "django":
     told = {"send_default_pii": True} if is_2 else {"data_collection": {"user_info": True}}
     sentry_sdk.init(os.environ["SENTRY_DSN"], **told)
 ENVIRON = {
-    "REQUEST_METHOD": "POST", "PATH_INFO": "/", "SERVER_NAME": "shop", "SERVER_PORT": "80", "SERVER_PROTOCOL": "HTTP/1.1",
-    "HTTP_HOST": "shop", "HTTP_COOKIE": "colour=red", "CONTENT_TYPE": "text/plain", "CONTENT_LENGTH": "9", "wsgi.url_scheme": "http", "wsgi.version": (1, 0),
+    "REQUEST_METHOD": "POST", "PATH_INFO": "/é€".encode().decode("latin-1"), "SERVER_NAME": "shop", "SERVER_PORT": "80", "SERVER_PROTOCOL": "HTTP/1.1",
+    "HTTP_HOST": "shop", "HTTP_X_FORWARDED_HOST": "public.test", "HTTP_X_FORWARDED_PROTO": "https", "HTTP_COOKIE": "colour=red", "CONTENT_TYPE": "text/plain", "CONTENT_LENGTH": "9", "wsgi.url_scheme": "http", "wsgi.version": (1, 0),
     "wsgi.input": io.BytesIO(b"some text"), "wsgi.errors": sys.stderr, "wsgi.multithread": False,
     "wsgi.multiprocess": False, "wsgi.run_once": False,
 }  # fmt: skip
@@ -26,7 +26,7 @@ def flask():
     from flask import Flask
 
     app = Flask("shop")
-    app.post("/")(lambda: 1 / 0)
+    app.post("/é€")(lambda: 1 / 0)
     return app
 
 
@@ -39,8 +39,8 @@ def django():
         request.read(4)
         return 1 / 0
 
-    settings.configure(ALLOWED_HOSTS=["*"], ROOT_URLCONF=__name__, SECRET_KEY="x")
-    globals()["urlpatterns"] = [path("", fail)]
+    settings.configure(ALLOWED_HOSTS=["*"], ROOT_URLCONF=__name__, SECRET_KEY="x", USE_X_FORWARDED_HOST=True)
+    globals()["urlpatterns"] = [path("é€", fail)]
     return get_wsgi_application()
 
 

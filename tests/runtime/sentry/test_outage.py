@@ -159,7 +159,9 @@ def test_each_log_and_metric_of_a_batch_that_is_lost_is_counted(sentry):
         for fault in ("403", "none"):
             sentry.set_fault(fault)
             for kind, count in (("log", 100), ("trace_metric", 7)):
-                item = Item(PayloadRef(json={"items": [{}] * count}), type=kind, headers={"item_count": count})
+                item = Item(
+                    PayloadRef(json={"items": [{}] * count}), type=kind, headers={"item_count": count}
+                )
                 client.transport.capture_envelope(Envelope(items=[item]))
                 client.transport.record_lost_event("queue_overflow", item=item)
             client.transport.flush(60)

@@ -14,8 +14,8 @@ from slotel.runtime.redaction.redactor import Redactor
 
 _STACKS: Final = frozenset({"exception", "stacktrace", "threads"})
 _OF_SENTRY: Final = _STACKS | {
-    "event_id", "type", "platform", "level", "timestamp", "start_timestamp", "transaction_info", "measurements", "release",
-    "environment", "dist", "server_name", "sdk", "modules", "_meta",
+    "event_id", "type", "platform", "level", "timestamp", "start_timestamp", "transaction_info", "measurements",
+    "release", "environment", "dist", "server_name", "sdk", "modules", "_meta",
 }  # fmt: skip
 """Keys of an event that belong to the protocol, or are looked into elsewhere. All others hold the app's data."""
 _NAMED: Final = ("value", "name")

@@ -17,8 +17,9 @@ _SHORTEST_ADDRESS: Final = 6
 _LONG: Final = re.compile(r"\b[\w-]{15}", re.ASCII)
 """Most shapes contain 15 word characters or dashes in a row."""
 _WITHOUT: Final = frozenset((
-    "jwt", "pem", "putty", "bearer", "digest", "negotiate", "smtp", "basic", "scheme", "stripe-webhook", "slack-webhook",
-    "webhook", "sentry", "grafana", "terraform", "planetscale", "atlassian", "azure", "onepassword", "fly", "email",
+    "jwt", "pem", "putty", "bearer", "digest", "negotiate", "smtp", "basic", "scheme", "stripe-webhook",
+    "slack-webhook", "webhook", "sentry", "grafana", "terraform", "planetscale", "atlassian",
+    "azure", "onepassword", "fly", "email",
 ))  # fmt: skip
 """The shapes that need not."""
 _DIGITS: Final = re.compile(r"\b[2-6](?:[ -]?[0-9]){12}", re.ASCII)

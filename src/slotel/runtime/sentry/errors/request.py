@@ -234,11 +234,14 @@ def _each_cookie(header: str) -> Iterator[tuple[str, str]]:
     """Yield name and value of each cookie, as Starlette reads them: SimpleCookie gives up at the first odd one."""
     for pair in filter(str.strip, header.split(";")):
         name, sign, value = pair.partition("=")
-        yield (name.strip() if sign else ""), SimpleCookie().value_decode((value if sign else pair).strip())[0]
+        if not sign:
+            name, value = "", pair
+        yield name.strip(), SimpleCookie().value_decode(value.strip())[0]
 
 
 def _from_wsgi(environ: Carrier) -> dict[str, Any]:
-    found = wsgi_request(environ, sentry_sdk.get_client().options)
+    options, is_forwarded = sentry_sdk.get_client().options, django.trusts_forwarded_host()
+    found = wsgi_request(environ, options, is_forwarded=is_forwarded)
     if _WERKZEUG in environ:  # Flask has let go of its request when an answer goes on, or its teardown fails
         found |= _cookies(environ.get("HTTP_COOKIE", ""))
     return found

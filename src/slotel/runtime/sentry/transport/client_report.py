@@ -40,9 +40,9 @@ _REFUSED: Final = "status_"
 """What a reason of a refused envelope begins with."""
 _SENTRYS: Final = frozenset(
     {
-        "before_send", "event_processor", "sample_rate", "backpressure", "no_parent_span", "insufficient_data",
-        "callback_error", "ignored", "buffer_overflow", "cache_overflow", "internal_sdk_error", "network_error", "queue_overflow", "send_error",
-        "ratelimit_backoff",
+        "before_send", "event_processor", "callback_error", "sample_rate", "ignored", "backpressure", "no_parent_span",
+        "insufficient_data", "buffer_overflow", "cache_overflow", "internal_sdk_error", "network_error",
+        "queue_overflow", "send_error", "ratelimit_backoff",
     }
 )  # fmt: skip
 _PAIRS: Final = tuple(product(CATEGORIES.values(), _SENTRYS))

@@ -98,7 +98,9 @@ class ClientTransport(Transport):
         category = item.data_category if item is not None else data_category
         if category == "error" and is_repetition():
             return
-        self._dropped(_SIGNALS.get(category, str(category)), reason, quantity if item is None else _count(item))
+        self._dropped(
+            _SIGNALS.get(category, str(category)), reason, quantity if item is None else _count(item)
+        )
 
     def _encode(self, envelope: Envelope, kind: Hashable) -> QueuedEnvelope | None:
         now = time.time()

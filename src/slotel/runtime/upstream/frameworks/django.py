@@ -114,6 +114,14 @@ def forced_root(application: Any) -> str:
     return ""
 
 
+def trusts_forwarded_host() -> bool:
+    """Whether this process serves Django behind a proxy whose `X-Forwarded-Host` it trusts."""
+    conf = sys.modules.get("django.conf")
+    if HANDLERS not in sys.modules or conf is None or not conf.settings.configured:
+        return False
+    return bool(conf.settings.USE_X_FORWARDED_HOST)
+
+
 def current_request() -> Any:
     """Return the request that is served here, if it is still there."""
     noted = _REQUEST.get()

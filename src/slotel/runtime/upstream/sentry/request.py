@@ -66,7 +66,7 @@ class _Readers(NamedTuple):
     """Functions of sentry-sdk; None where one is gone."""
 
     read: Callable[..., Any] | None
-    url: Callable[[Any], str] | None
+    url: Callable[..., str] | None
     address: Callable[[Any], Any] | None
 
 
@@ -99,14 +99,25 @@ def _readers() -> _Readers:
     return _Readers(_READ.load(), _URL.load(), _ADDRESS.load())
 
 
-def wsgi_request(environ: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
+def wsgi_request(
+    environ: Mapping[str, Any], options: Mapping[str, Any], *, is_forwarded: bool = False
+) -> dict[str, Any]:
     """Return an event's `request`, and under `user` the client's address, if they may be shown.
 
     Args:
         options: of the active client.
+        is_forwarded: whether the URL is that of `X-Forwarded-Host` and `X-Forwarded-Proto`.
     """
     if _DJANGO in sys.modules:
         environ = _as_servers_write(environ)
+    found = _requested(environ, options)
+    url = _readers().url
+    if is_forwarded and url is not None and found:
+        found["url"] = url(environ, use_x_forwarded_for=True)
+    return found
+
+
+def _requested(environ: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
     keys = (options.get("send_default_pii"), *environ)
     shape = _SHAPES.get(keys)
     if shape is None or _chooses_by_value(options):
