@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 from slotel.compile.promql import bucket, equal, number, one_of, series
 from slotel.config import names
-from slotel.config.duration import parse_duration
+from slotel.config.duration import format_duration, parse_duration
 from slotel.config.service import Service
 from slotel.config.slo import CLIENT_CLOSED_REQUEST, MINUTE, WINDOW, ZERO, Queries, Slo
 from slotel.config.tags import label_name
@@ -66,8 +66,9 @@ def counts(service: Service, slo: Slo) -> Counts:
     """Return how the service's chosen source counts the objective.
 
     Raises:
-        ValueError: the source has no label for something that the objective selects by.
+        ValueError: the source has no label for something that the objective selects by, or it counts nothing.
     """
+    _check_slices(service, slo)
     if slo.queries is not None:
         return _queries(slo.queries)
     if service.monitoring.source == "slo_events":
@@ -75,6 +76,17 @@ def counts(service: Service, slo: Slo) -> Counts:
     if service.monitoring.source == "span_metrics":
         return _span_metrics(service, slo)
     return _http_server(service, slo)
+
+
+def _check_slices(service: Service, slo: Slo) -> None:
+    """Raise ValueError if a time slice does not hold the two scrapes that an increase is made of."""
+    every = service.monitoring.scrape_interval
+    if slo.slices is not None and every is not None and slo.slices.seconds < 2 * every:
+        length, interval = format_duration(slo.slices.seconds), format_duration(every)
+        raise ValueError(
+            f"objective '{slo.name}': a time slice of {length} does not hold two scrapes, one every {interval}: make "
+            "time_slices.length longer, or scrape more often"
+        )
 
 
 def _slo_events(service: Service, slo: Slo) -> Counts:
@@ -126,6 +138,10 @@ def _histogram_or_calls(slo: Slo, metrics: _Metrics, base: Sequence[str]) -> Cou
     answered = f'{names.LABEL_HTTP_STATUS}!="{CLIENT_CLOSED_REQUEST}"'
     selected = [*base, *_selected(slo, metrics), answered]
     faults = list(_faults(slo, metrics))
+    if not faults and slo.latency is None:
+        raise ValueError(
+            f"objective '{slo.name}': nothing makes an event bad: give bad.attributes, or a latency"
+        )
 
     def bad(window: str, total: str) -> str:
         if slo.latency is not None:

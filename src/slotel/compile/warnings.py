@@ -10,7 +10,7 @@ from slotel.compile.prometheus.promtests import untested
 from slotel.compile.promql import number
 from slotel.config.duration import format_duration
 from slotel.config.service import Service
-from slotel.config.slo import MIN_BAD_EVENTS, BurnRateAlert, Slo, holds_enough
+from slotel.config.slo import MIN_BAD_EVENTS, MINUTE, BurnRateAlert, Slo, holds_enough
 
 _EDGES: Final = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
 """Seconds. Source: OpenTelemetry semantic conventions, `http.server.request.duration`."""
@@ -55,12 +55,29 @@ def _of_slo(service: Service, slo: Slo) -> list[str]:
             f"'{slo.name}': window {format_duration(slo.window)} holds fewer than {at.SCRAPES} scrapes of Prometheus' "
             "default interval of 1m: set monitoring.scrape_interval, or make window longer"
         )
+    found += _few_scrapes(service, slo)
     if slo.latency is not None and service.monitoring.source != "slo_events" and slo.latency not in _EDGES:
         found.append(
             f"'{slo.name}': {slo.latency * 1000:.10g} ms is no edge of OpenTelemetry's default buckets: give the "
             "histogram that edge, or every event counts as too slow"
         )
     return found
+
+
+def _few_scrapes(service: Service, slo: Slo) -> list[str]:
+    """Return what is said of time slices, in which events are counted, that a lost scrape leaves without a number."""
+    interval = service.monitoring.scrape_interval
+    if slo.slices is None or (slo.queries is not None and slo.queries.ratio):
+        return []
+    if slo.slices.seconds >= at.SCRAPES * (interval or MINUTE):
+        return []
+    length, needed = (
+        format_duration(each) for each in (slo.slices.seconds, slo.slices.seconds // at.SCRAPES)
+    )
+    stated = f"one every {format_duration(interval)}" if interval else "at Prometheus' default interval of 1m"
+    more = "" if interval else ", and set monitoring.scrape_interval"
+    said = f"'{slo.name}': a time slice of {length} holds fewer than {at.SCRAPES} scrapes, {stated}"
+    return [f"{said}; one of fewer than two is not measured: scrape every {needed}{more}"]
 
 
 def _why_dead(slo: Slo, alert: BurnRateAlert) -> str:

@@ -232,6 +232,10 @@ def _scrapes(service: Service, slo: Slo, found: Counts, prometheus: PrometheusAp
     if samples < 2 or lasted < at.BASE:  # noqa: PLR2004 a single one has no interval
         return
     every = lasted / (samples - 1)
+    if slo.slices is not None and every * 2 > slo.slices.seconds * 1.1:
+        text = f"'{slo.name}': scraped every {format_duration(round(every))} or so: a time slice of "
+        text += f"{format_duration(slo.slices.seconds)} does not hold two scrapes, so nothing is measured"
+        yield _finding("fail", text, "make time_slices.length longer, or scrape more often", "SLO169")
     if every * at.SCRAPES > at.base(service) * 1.1:
         written = format_duration(round(every))
         shortest = format_duration(at.base(service))

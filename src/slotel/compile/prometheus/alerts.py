@@ -150,7 +150,8 @@ def _absent(service: Service, slo: Slo, counts: Counts) -> Iterator[Rule]:
             f"{_a_days_events(service, slo)} == 0\nand on () ({alive} > 0)",
             EMPTY_FOR,
             "the service has traffic, but none of it counts for this objective",
-            "Not one good or bad event in a day: the objective's include or exclude matches nothing.",
+            "Not one good or bad event in a day: the objective's include or exclude matches nothing"
+            + ("." if slo.slices is None else ", or a time slice holds fewer than two scrapes."),
             reason="empty",
         )
     events = at.recorded(at.total(format_duration(at.base(service))), service, slo)
@@ -172,7 +173,10 @@ def _a_days_events(service: Service, slo: Slo) -> str:
     if slo.slices is None:
         return at.recorded(at.total("1d"), service, slo)
     events = f"{at.SLICE_TOTAL}{format_duration(slo.slices.seconds)}"
-    return f"max_over_time({at.recorded(events, service, slo, '1d')})"
+    nothing = (
+        f"0 * {at.recorded(at.BUDGET, service, slo)}"  # without two scrapes in a slice nothing is recorded
+    )
+    return f"(sum(max_over_time({at.recorded(events, service, slo, '1d')})) or sum({nothing}))"
 
 
 def _above(service: Service, slo: Slo, window: str, threshold: str) -> str:

@@ -70,15 +70,14 @@ def input_series(
     return made
 
 
-def traffic(service: Service, steps: int) -> list[Test]:
-    """Return span metrics of a service that answers in each step 100 requests which no objective selects."""
-    labels = {
-        **_origin(service),
-        names.LABEL_SPAN_NAME: "GET /elsewhere",
-        names.LABEL_SPAN_KIND: "SPAN_KIND_SERVER",
-    }
-    name = series(f"{names.SPAN_CALLS}_total", equal(labels))
-    return [{"series": name, "values": f"0+100x{steps}"}]
+def traffic(service: Service, slos: Sequence[Slo], steps: int) -> list[Test]:
+    """Return span metrics of a service that does in each step 100 things which no objective selects."""
+    made = []
+    for kind in dict.fromkeys(kind for slo in slos for kind in slo.select.kinds):
+        labels = {names.LABEL_SPAN_NAME: "elsewhere", names.LABEL_SPAN_KIND: f"SPAN_KIND_{kind}"}
+        name = series(f"{names.SPAN_CALLS}_total", equal({**_origin(service), **labels}))
+        made.append({"series": name, "values": f"0+100x{steps}"})
+    return made
 
 
 def _foreign(found: ExampleSeries, phases: Sequence[Phase], *, errors_exist: bool) -> list[Test]:

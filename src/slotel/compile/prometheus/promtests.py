@@ -24,6 +24,7 @@ from slotel.compile.prometheus.example_series import example_series
 from slotel.compile.prometheus.rules import groups
 from slotel.compile.promql import number
 from slotel.compile.yaml_file import yaml_file
+from slotel.config.duration import format_duration
 from slotel.config.foreign.promql import UnsupportedQueryError
 from slotel.config.service import Service
 from slotel.config.slo import DAY, MIN_BAD_EVENTS, BurnRateAlert, Slo, holds_enough
@@ -127,19 +128,21 @@ def _tests(service: Service, slos: Sequence[Slo]) -> Iterator[h.Test]:
 
 
 def _outage(service: Service, slos: Sequence[Slo]) -> h.Test:
-    expected, end = [], 0
+    expected, end, calm = [], 0, _calm(service)
+    slow = 180 + at.base(service)
     for slo in slos:
-        expected.append(h.none(h.alerts(service, slo), CALM))
+        expected.append(h.none(h.alerts(service, slo), calm))
         for alert in _alerting(service, slo):
-            seen = _minute(slo, detection(slo, alert, CALM * 60), 180 if alert.long < DAY else 480)
+            lag = 180 if alert.long < DAY else slow
+            seen = _minute(slo, calm, detection(slo, alert, calm * 60), lag)
             expected.append(h.firing(burn_name(slo), _in_group(slo, burn_labels(service, slo, alert)), seen))
             end = max(end, seen)
-        spent = _minute(slo, slo.limit * CALM * 60 / (1 - slo.limit), 480)
+        spent = _minute(slo, calm, slo.limit * calm * 60 / (1 - slo.limit), slow)
         if not slo.disables("ticket"):
             labels = severity_labels(service, slo, "ticket")
             expected.append(h.firing(EXHAUSTED, _in_group(slo, labels), spent))
         end = max(end, spent)
-    phases = (h.Phase(CALM * 2, good=RATE), h.Phase((end - CALM) * 2, bad=RATE))
+    phases = (h.Phase(calm * 2, good=RATE), h.Phase((end - calm) * 2, bad=RATE))
     name = "total outage: every alert fires in its time (for latency: every event is too slow), the budget is spent"
     return h.history(name, h.input_series(service, slos, phases), expected)
 
@@ -162,9 +165,14 @@ def _in_group(slo: Slo, labels: Mapping[str, str]) -> dict[str, str]:
     return {**group, **name, **labels}
 
 
-def _minute(slo: Slo, outage: float, lag: float) -> int:
+def _calm(service: Service) -> int:
+    """Return the minutes of good traffic before an outage: in sums an event counts in full after the base window."""
+    return max(CALM, round(at.base(service) / 60) + 15)
+
+
+def _minute(slo: Slo, calm: int, outage: float, lag: float) -> int:
     """Return the minute by which seconds of an outage must have been seen: scrape, evaluation, summed windows lag."""
-    return CALM + math.ceil((max(outage, _enough(slo)) + lag) / 60)
+    return calm + math.ceil((max(outage, _enough(slo)) + lag) / 60)
 
 
 def _enough(slo: Slo) -> float:
@@ -182,7 +190,7 @@ def _steady(
     """Let every objective that has a share of bad events have it all the time."""
     shares = [(slo, chosen) for slo in slos if (chosen := share(service, slo)) is not None]
     long = (math.ceil((_enough(slo) + 480) / 60) for slo, _ in shares if slo.slices is not None)
-    minutes = max([30, *long])
+    minutes = max([_calm(service), *long])
     inputs, expected = [], []
     for slo, chosen in shares:
         rate = _rate(service, slo)
@@ -257,7 +265,7 @@ def _no_error_ever(service: Service, slos: Sequence[Slo]) -> h.Test:
     """Not even a series of errors exists."""
     expected = []
     for slo in slos:
-        ratios = (at.ratio("5m"), at.ratio("6h"), at.ratio(at.period_name(slo)), at.BURN_NOW)
+        ratios = (_base_ratio(service), at.ratio("6h"), at.ratio(at.period_name(slo)), at.BURN_NOW)
         expected += [h.total(at.recorded(record, service, slo), 0, CALM) for record in ratios]
         expected += [
             h.total(at.recorded(at.REMAINING, service, slo), 1, CALM),
@@ -268,19 +276,24 @@ def _no_error_ever(service: Service, slos: Sequence[Slo]) -> h.Test:
     return h.history(name, h.input_series(service, slos, phases, errors_exist=False), expected)
 
 
+def _base_ratio(service: Service) -> str:
+    return at.ratio(format_duration(at.base(service)))
+
+
 def _silence(service: Service, slos: Sequence[Slo]) -> h.Test:
-    """Half an hour of traffic, then none: 5 m later no ratio, and nothing that is not a number."""
-    expected = []
+    """Traffic, then none: when the base window is over there is no ratio, and nothing that is not a number."""
+    silent = max(CALM, round(at.base(service) / h.STEP) + 10)
+    expected, end = [], (CALM + silent) // 2
     for slo in slos:
         if slo.slices is None:  # a slice without events is a good slice
-            expected.append(h.none(at.recorded(at.ratio("5m"), service, slo), CALM))
+            expected.append(h.none(at.recorded(_base_ratio(service), service, slo), end))
         expected += [
             h.total(at.recorded(at.BURN_NOW, service, slo), 0, 0),
-            h.total(at.recorded(at.BURN_NOW, service, slo), 0, CALM),
-            h.total(at.recorded(at.REMAINING, service, slo), 1, CALM),
-            h.none(h.alerts(service, slo), CALM),
+            h.total(at.recorded(at.BURN_NOW, service, slo), 0, end),
+            h.total(at.recorded(at.REMAINING, service, slo), 1, end),
+            h.none(h.alerts(service, slo), end),
         ]
-    phases = (h.Phase(CALM, good=RATE), h.Phase(CALM))
+    phases = (h.Phase(CALM, good=RATE), h.Phase(silent))
     name = "silence: no ratio, no burn, all of the budget"
     return h.history(name, h.input_series(service, slos, phases), expected)
 
@@ -309,10 +322,16 @@ def _restart(service: Service, slos: Sequence[Slo]) -> h.Test:
 def _recovery(service: Service, slos: Sequence[Slo]) -> h.Test:
     """The short windows end an alert: half an hour after the last bad event it does not fire."""
     end = CALM + OUTAGE
+    shortest = max(CALM, round(at.base(service) / 60))
     expected = [
-        h.none(h.alerts(service, slo, burn_name(slo), sloth_severity="page"), end + 37) for slo in slos
+        h.none(h.alerts(service, slo, burn_name(slo), sloth_severity="page"), end + shortest + 7)
+        for slo in slos
     ]
-    phases = (h.Phase(CALM * 2, good=RATE), h.Phase(OUTAGE * 2, bad=RATE), h.Phase(80, good=RATE))
+    phases = (
+        h.Phase(CALM * 2, good=RATE),
+        h.Phase(OUTAGE * 2, bad=RATE),
+        h.Phase(shortest * 2 + 20, good=RATE),
+    )
     name = f"recovery: no page once the short windows have passed an outage of {OUTAGE}m"
     return h.history(name, h.input_series(service, slos, phases), expected)
 
@@ -335,4 +354,4 @@ def _matches_nothing(service: Service, slos: Sequence[Slo]) -> h.Test:
         expected.append(h.firing(ABSENT, labels, 75))
     inputs = h.input_series(service, slos, (h.Phase(160),))
     name = "a selection that matches nothing: the service has traffic, the objective no event"
-    return h.history(name, [*inputs, *h.traffic(service, 160)], expected)
+    return h.history(name, [*inputs, *h.traffic(service, slos, 160)], expected)
