@@ -466,9 +466,13 @@ def test_a_collector_at_a_socket_of_this_machine_is_reached(tmp_path):
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(f"{tmp_path}/otel.sock")
         listener.listen()
-        threading.Thread(
-            target=lambda: listener.accept()[0].sendall(bytes(3) + b"\x04" + bytes(5)), daemon=True
-        ).start()
+
+        def answer():
+            with listener.accept()[0] as connection:
+                connection.sendall(bytes(3) + b"\x04" + bytes(5))
+                connection.recv(100)
+
+        threading.Thread(target=answer, daemon=True).start()
         [finding] = collector.reach(environ)
     assert finding.status == "ok", finding
 

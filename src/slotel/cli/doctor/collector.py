@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import ssl
 from collections.abc import Iterator, Mapping
@@ -93,11 +94,7 @@ def _http(
 
 def _grpc(url: str, tls: ssl.SSLContext | None) -> Finding:
     try:
-        with _connected(url) as plain:
-            connection = plain
-            if tls is not None:
-                tls.set_alpn_protocols(["h2"])
-                connection = tls.wrap_socket(plain, server_hostname=urlsplit(url).hostname)
+        with _connected(url, tls) as connection:
             connection.sendall(_PREFACE)
             first = connection.recv(16)
     except ssl.SSLError as error:
@@ -110,14 +107,21 @@ def _grpc(url: str, tls: ssl.SSLContext | None) -> Finding:
     return Finding("collector", "ok", f"{url} speaks gRPC")
 
 
-def _connected(url: str) -> socket.socket:
-    if url.startswith("unix:"):
-        made = socket.socket(socket.AF_UNIX)
-        made.settimeout(TIMEOUT)
-        made.connect(url.removeprefix("unix:").replace("//", "", 1))
-        return made
-    parts = urlsplit(url)
-    return socket.create_connection((parts.hostname or "localhost", parts.port or 4317), TIMEOUT)
+@contextlib.contextmanager
+def _connected(url: str, tls: ssl.SSLContext | None) -> Iterator[socket.socket]:
+    with contextlib.ExitStack() as opened:
+        if url.startswith("unix:"):
+            made = opened.enter_context(socket.socket(socket.AF_UNIX))
+            made.settimeout(TIMEOUT)
+            made.connect(url.removeprefix("unix:").replace("//", "", 1))
+        else:
+            parts = urlsplit(url)
+            address = parts.hostname or "localhost", parts.port or 4317
+            made = opened.enter_context(socket.create_connection(address, TIMEOUT))
+        if tls is not None:
+            tls.set_alpn_protocols(["h2"])
+            made = opened.enter_context(tls.wrap_socket(made, server_hostname=urlsplit(url).hostname))
+        yield made
 
 
 def _wrong(url: str, cause: str, fix: str) -> Finding:
