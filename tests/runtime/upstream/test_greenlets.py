@@ -54,7 +54,7 @@ slotel.runtime.bootstrap.start(os.environ)
 from gevent import monkey
 
 def names():
-    """Without the thread that OpenTelemetry 1.45.0 leaves behind for each resource."""
+    # OpenTelemetry 1.45.0 leaves a thread of a pool behind for each resource
     return sorted(each.name for each in threading.enumerate() if "ThreadPool" not in each.name)
 
 monkey.patch_all()
