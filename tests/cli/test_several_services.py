@@ -57,3 +57,20 @@ def test_two_services_that_would_share_a_folder_are_refused_and_nothing_is_writt
     assert done.returncode == 1
     assert "would share the folder 'shop-cart'" in done.stderr
     assert not (folder / "out").exists()
+
+
+def test_a_directory_may_be_read_again_after_files_were_written_into_it(tmp_path):
+    """`grafana/provisioning` has files that are called slotel.yaml, too."""
+    (tmp_path / "slotel.yaml").write_text("service: shop\nslos: [{name: a, objective: 99%}]\n")
+    for _ in range(2):
+        done = generate(tmp_path, ".", "--out", "monitoring")
+        assert done.returncode == 0, done.stderr
+
+
+def test_a_file_that_is_named_twice_is_read_once_and_two_of_one_service_are_refused(tmp_path):
+    for name in ("slotel.yaml", "other.yaml"):
+        (tmp_path / name).write_text("service: shop\nslos: [{name: a, objective: 99%}]\n")
+    twice = slotel("validate", "slotel.yaml", "./slotel.yaml", cwd=tmp_path)
+    assert twice.returncode == 0, twice.stderr
+    two = slotel("validate", "slotel.yaml", "other.yaml", cwd=tmp_path)
+    assert (two.returncode, "service 'shop': two files describe it" in two.stderr) == (1, True)

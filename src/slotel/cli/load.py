@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import click
 
+from slotel.compile.yaml_file import WRITTEN_BY
 from slotel.config.foreign.formats import MARKS, Source, read_files
 from slotel.config.load import read_configuration, read_text, reason
 from slotel.config.problem import Problem, one_line
@@ -107,17 +108,21 @@ def inform(sentence: str, *, err: bool = False) -> None:
 
 
 def _sources(configs: Sequence[str]) -> tuple[list[Source], list[Problem]]:
-    """Read the files; of a directory those that hold objectives."""
-    sources, problems = [], []
+    """Read the files, each once; of a directory those that hold objectives, and that slotel did not write."""
+    sources, problems, seen = [], [], set()
     for config in configs:
         is_directory = Path(config).is_dir()
         for path in _files(Path(config)) if is_directory else [Path(config)]:
+            if path.resolve() in seen:
+                continue
+            seen.add(path.resolve())
             try:
                 text = read_text(str(path))
             except (OSError, ValueError) as error:
                 problems.append(Problem(str(path), reason(error), "left out"))
                 continue
-            if not is_directory or path.name in _OWN or any(mark in text for mark in MARKS):
+            holds = path.name in _OWN or any(mark in text for mark in MARKS)
+            if not is_directory or (holds and WRITTEN_BY not in text.partition("\n")[0]):
                 sources.append(Source(str(path), text))
     return sources, problems
 

@@ -21,6 +21,10 @@ _BMP: Final = 0xFFFF
 _RESERVED: Final = frozenset({"true", "false", "null", "yes", "no", "on", "off", "y", "n"})
 
 
+WRITTEN_BY: Final = "written by `slotel generate`"
+"""In the first line of each such file."""
+
+
 def yaml_file(service: Service, what: str, document: Mapping[str, Any], notes: Iterable[str] = ()) -> str:
     """Return a document as YAML below comment lines: what the file is, and the objectives that it follows from.
 
@@ -29,7 +33,7 @@ def yaml_file(service: Service, what: str, document: Mapping[str, Any], notes: I
         notes: further lines of the comment.
     """
     lines = [
-        f"{what} of the service '{service.name}', written by `slotel generate` from its configuration.",
+        f"{what} of the service '{service.name}', {WRITTEN_BY} from its configuration.",
         "Do not edit: change slotel.yaml and run `slotel generate` again. Objectives:",
         *(f"  {_objective(slo)}" for slo in service.slos),
         *notes,

@@ -175,7 +175,7 @@ def _distinct(readings: Sequence[Reading]) -> tuple[Reading, ...]:
     for reading in readings:
         name, problems = reading.service.name, []
         if name in {each.service.name for each in found} - {None}:
-            reason = "slotel.yaml and a file of another format describe it"
+            reason = "two files describe it: a service has one slotel.yaml, or files of other formats"
             problems.append(Problem(f"service '{name}'", reason, "left out"))
         for slo in reading.service.slos:
             identity, mine = f"{name}-{slo.name}", f"'{name}' and its objective '{slo.name}'"
