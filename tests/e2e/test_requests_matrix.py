@@ -45,6 +45,7 @@ BREAK = (
 )
 FEW = {
     "Tornado": (
+        "/items/7",
         "/handled",
         "/stream-breaks",
         "/sized-stream-breaks",

@@ -17,8 +17,8 @@ class Case(NamedTuple):
 
     Args:
         outcome: of the last request; those before it on the same connection are good.
-        client: what the client does: `get`, `leaves` (in the middle of the download), `gives up` (the upload), …: see
-            `requests_client.py`.
+        client: what the client does: `get`, `asks BREW` (with that method), `leaves` (in the middle of the download), `gives up`
+            (the upload), …: see `requests_client.py`.
         route: what the route must contain; empty: there is none.
     """
 
@@ -36,7 +36,11 @@ class Case(NamedTuple):
     def says_status(self) -> bool:
         """Whether the status that its client gets is to be that of its count: one that is cancelled has no answer, and one
         that was not started is the server's own matter."""
-        return self.client == "get" and self.outcome != "excluded" and self.path != "/not-started"
+        return (
+            self.client in {"get", "asks PROPFIND"}
+            and self.outcome != "excluded"
+            and self.path != "/not-started"
+        )
 
     @property
     def client_leaves(self) -> bool:
@@ -60,6 +64,7 @@ class Case(NamedTuple):
 CASES = (
     Case("/ok", "good", route="/ok"),
     Case("/items/7", "good", route="/items/"),
+    Case("/items/7", "good", client="asks PROPFIND"),
     Case("/missing.php", "good", route=""),
     Case("/returned-404", "good"),
     Case("/raised-404", "good"),

@@ -43,7 +43,8 @@ def ask(port: int, path: str, client: str) -> object:  # noqa: PLR0911 one for e
                 return _pipelined(connection, port, path, 3)
             if client.startswith("socket"):
                 return _talk(connection, port, path, client)
-            connection.request("GET", path, headers={"Connection": "close"})
+            method = client.partition(" ")[2] if client.startswith("asks ") else "GET"
+            connection.request(method, path, headers={"Connection": "close"})
             answer = connection.getresponse()
             try:
                 answer.read()

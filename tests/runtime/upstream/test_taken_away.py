@@ -47,6 +47,7 @@ COVERED = {
     "tornado.web.RequestHandler._handle_request_exception": "the same",
     "tornado.web.RequestHandler._finished": "the same",
     "opentelemetry.instrumentation.tornado.patch_handler_class": "its instrumentation is not here",
+    "opentelemetry.instrumentation.tornado.route_from_rule": "the same",
     "opentelemetry.instrumentation.falcon._TraceMiddleware.process_response": "its instrumentation is not here",
     "opentelemetry.instrumentation.falcon._ENVIRON_SPAN_KEY": "its instrumentation is not here",
     **dict.fromkeys(

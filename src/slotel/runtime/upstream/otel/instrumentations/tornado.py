@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any, Final
 
 from slotel.runtime.upstream.probe import Probe
@@ -38,6 +39,11 @@ _HANDLER: Final = Probe(
     why="the span of a FallbackHandler ends, with 200, before the application that it hands on to has begun (0.66b1)",
     without="a failed request to a WSGI application within Tornado counts as good",
 )  # fmt: skip
+_ROUTES: Final = Probe(
+    _TORNADO, "route_from_rule",
+    why="asks a handler for its method of the request's name, also for PROPFIND, which Tornado has not (0.66b1)",
+    without="Tornado's requests with such methods are not counted, and are error events",
+)  # fmt: skip
 _PENDING: Final = "_slotel_pending"
 """Attribute of a handler while it answers an exception: what ends its span, or None so far."""
 _STATUSES: Final = ("http.response.status_code", "http.status_code")
@@ -52,6 +58,7 @@ def patch_tornado() -> None:
         return
     _MEASURES.wrap(module, _measuring_at_the_end)
     _HANDLER.wrap(module, _leaving_fallbacks_out)
+    _ROUTES.wrap(module, _naming_any_method)
     key = _CONTEXT.of(module)
     if key is not None and _FINISH.of(module) is not None and _ANSWERS.wrap_imported(_answering):
         _FINISH.wrap(module, functools.partial(_finishing_when_sent, key))
@@ -76,6 +83,17 @@ def _leaving_fallbacks_out(original: Function) -> Function:
         return original(tracer, histograms, kind, *args, **kwargs)
 
     return patch_handler_class
+
+
+def _naming_any_method(original: Function) -> Function:
+    """Name the route of a request whose method Tornado does not know as that of a GET."""
+
+    def route_from_rule(rule: Any, handler: Any) -> Any:
+        if not hasattr(handler, handler.request.method.lower()):
+            handler = SimpleNamespace(get=handler.get, request=SimpleNamespace(method="GET"))
+        return original(rule, handler)
+
+    return route_from_rule
 
 
 def _finishing_when_sent(key: str, original: Function) -> Function:
