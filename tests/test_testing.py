@@ -66,6 +66,25 @@ def test_a_services_tests_see_spans_metrics_events_and_budget(tmp_path):
     assert "3 passed" in done.stdout
 
 
+def test_runs_side_by_side_see_their_own_telemetry_alone(tmp_path):
+    """As pytest-xdist does it: the controller starts slotel, and its workers inherit its environment."""
+    (tmp_path / "pytest.ini").write_text("[pytest]\nslotel_telemetry = true\n")
+    (tmp_path / "conftest.py").write_text(
+        "import os, subprocess, sys\n"
+        "def pytest_collection_finish(session):\n"
+        "    from app import app\n"
+        "    app.test_client().get('/ok')\n"
+        "    if 'INNER' not in os.environ:\n"
+        "        command = [sys.executable, '-m', 'pytest', '-q', '-p', 'no:cacheprovider', '.']\n"
+        "        subprocess.run(command, env={**os.environ, 'INNER': '1'}, check=True)\n"
+        "        from slotel.testing import _STARTED\n"
+        "        assert _STARTED[0].budget() == (1, 0, 0)\n"
+    )
+    done = run(tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("3 passed") == 2
+
+
 def test_without_the_fixture_the_plugin_starts_nothing(tmp_path):
     (tmp_path / "pytest.ini").write_text("[pytest]\n")
     (tmp_path / "test_quiet.py").write_text(

@@ -152,6 +152,7 @@ def _start(environ: MutableMapping[str, str]) -> Telemetry:
     from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
     from slotel.cli.sink.server import SentrySink
+    from slotel.config.names import SLOTEL_RUN_DIR
     from slotel.runtime.bootstrap import start
 
     sink = _CLEANUP.enter_context(SentrySink())
@@ -159,6 +160,7 @@ def _start(environ: MutableMapping[str, str]) -> Telemetry:
         environ[name] = value
     environ["SENTRY_DSN"] = sink.dsn()
     environ.setdefault("OTEL_SERVICE_NAME", "under-test")
+    environ.pop(SLOTEL_RUN_DIR, None)  # of pytest-xdist's controller: its workers would count together
     runtime = start(environ)
     provider = trace.get_tracer_provider()
     if runtime is None or not isinstance(provider, TracerProvider):
