@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 import queue
+import signal
 import sys
 import threading
 import time
@@ -50,7 +51,11 @@ class _Daemon(threading.Thread):
         inspect.unwrap(threading.Thread.start)(self)
 
     def run(self) -> None:
-        """Do the work."""
+        """Do the work. A peer that hangs up is an error of the write, also where the app gives SIGPIPE its default."""
+        if (
+            hasattr(signal, "pthread_sigmask") and not _is_patched()
+        ):  # a greenlet runs on the app's own thread
+            signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGPIPE,))
         target, args = self._work
         target(*args)
 

@@ -221,3 +221,27 @@ def test_what_the_app_closes_between_a_look_and_its_use_is_no_fault(tmp_path):
         server.run(lambda: False, waker, lambda: os.dup2(file.fileno(), listener.fileno()) and None)
     listener.close()
     waker.close()
+
+
+HANGING_UP = """
+import signal, socket, sys
+from slotel.runtime.metrics.scrape.endpoint import Endpoint
+from slotel.runtime.metrics.store.store import Family
+signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # as command line tools do
+rows = {(str(number) + "x" * 200,): (1.0,) for number in range(5000)}
+endpoint = Endpoint("127.0.0.1", 0, [lambda: [Family("big", "counter", "", "", ("a",), (), rows, {}, 0.0)]])
+endpoint.start()
+request = b"GET /metrics HTTP/1.1\\r\\nHost: localhost\\r\\n%s\\r\\n"
+for _ in range(20):
+    with socket.create_connection(("127.0.0.1", endpoint.port), timeout=30) as peer:
+        peer.sendall(request % b"" * 3)
+with socket.create_connection(("127.0.0.1", endpoint.port), timeout=30) as peer, peer.makefile("rb") as answer:
+    peer.sendall(request % b"Connection: close\\r\\n")
+    print(len(answer.read().splitlines()) > 5000)
+endpoint.stop()
+"""
+
+
+def test_a_scraper_that_hangs_up_does_not_end_an_app_for_which_sigpipe_is_fatal():
+    done = subprocess.run([sys.executable, "-c", HANGING_UP], capture_output=True, text=True, timeout=170)
+    assert (done.stdout, done.returncode) == ("True\n", 0), done.stderr
