@@ -101,7 +101,8 @@ def explain(error: OSError, host: str, port: int) -> Finding:
     """Return why the port could not be bound, and what helps."""
     if error.errno == errno.EADDRINUSE:
         text = f"{PORT}={port}: another process has port {port} on {host}"
-        return Finding("metrics", "fail", text, f"set {PORT} to a free port ({_AFTER})", "SLO151")
+        fix = f"set {PORT} to a free port, or, if it is another worker, start the service with opentelemetry-instrument"
+        return Finding("metrics", "fail", text, f"{fix} ({_AFTER})", "SLO151")
     if error.errno == errno.EACCES:
         text = f"{PORT}={port}: this user may not open port {port}"
         return Finding("metrics", "fail", text, f"set {PORT} to one above 1023 ({_AFTER})", "SLO152")
