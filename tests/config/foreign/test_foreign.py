@@ -408,3 +408,37 @@ def test_names_that_prometheus_writes_itself_are_no_labels_of_alerts():
     reading = read(SLOTH + "    alerting: {page_alert: {labels: {alertname: x, a: b}}}\n")
     assert reading.service.slos[0].alerting.page.labels == {"a": "b"}
     assert "give alerting.name" in reading.notes[0]
+
+
+def test_a_text_is_neither_true_nor_false():
+    """Else `disable: "false"` would take an alert away."""
+    places = {
+        "slos[0].alerting.page_alert.disable": SLOTH + "    alerting: {page_alert: {disable: 'false'}}\n",
+        "spec.alerting.disabled": PYRRA + "  alerting: {disabled: 'false'}\n",
+        "spec.indicatorRef": OPENSLO.replace("counter: true", "counter: 'false'"),
+    }
+    for place, text in places.items():
+        (problem,) = read(text).problems
+        assert problem.place.endswith(place)
+        assert "expected true or false, not 'false'" in problem.expectation
+    assert read(SLOTH + "    alerting: {page_alert: {disable: false}}\n").problems == ()
+
+
+def test_good_events_that_are_a_sum_need_one_of_its_addends_and_a_difference_no_failure():
+    def queries(good):
+        text = OPENSLO.replace("    bad:", "    good:").replace(
+            "'http_requests_total{code=~\"5..\"}'", f"'{good}'"
+        )
+        reading = read(text)
+        assert reading.problems == ()
+        return reading.service.slos[0].queries
+
+    total, ok, late = (
+        f"sum (increase({name}[{{{{.window}}}}]))" for name in ("http_requests_total", "ok", "late")
+    )
+    found = queries("sum(ok) + sum(late)")
+    assert found.operands == ("ok or late",)
+    assert found.bad == f"{total} - ((({ok} or {{{{.zero}}}}) + ({late} or {{{{.zero}}}})) or {{{{.zero}}}})"
+    found = queries("sum(ok) - sum(late)")
+    assert found.operands == ("ok",)
+    assert found.bad == f"{total} - ((({ok} or {{{{.zero}}}}) - ({late} or {{{{.zero}}}})) or {{{{.zero}}}})"

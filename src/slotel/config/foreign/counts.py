@@ -56,11 +56,12 @@ class Count:
         return tuple(dict.fromkeys(each.text for each in subtracted))
 
 
-def count(query: str, *, is_total: bool = False) -> Count:
+def count(query: str, *, is_total: bool = False, is_good: bool = False) -> Count:
     """Return what a query of events in a window counts.
 
     Args:
         is_total: of all events; else of bad or good ones, of which each addend may be missing: none happened yet.
+        is_good: of good events; what they are less, as failed ones, may be missing, too.
 
     Raises:
         UnsupportedQueryError: it is not valid, has no window, or is not a number of events.
@@ -71,7 +72,7 @@ def count(query: str, *, is_total: bool = False) -> Count:
     tree = parse(query)
     if not promql.has_window(tree):
         raise UnsupportedQueryError(f"a query has its window as [{WINDOW}]: slotel asks for many windows")
-    reader = _Reader(is_total=is_total)
+    reader = _Reader(is_total=is_total, is_good=is_good)
     node = reader.count(tree)
     text = promql.render(node, {"rate": "increase"})  # a rate times the seconds of its window
     if kind_of(bare(node)) in {"BinaryExpr", "UnaryExpr"}:
@@ -93,9 +94,9 @@ def count(query: str, *, is_total: bool = False) -> Count:
 class _Reader:
     """Goes down a tree and takes away what only stands in where there is nothing."""
 
-    def __init__(self, *, is_total: bool) -> None:
+    def __init__(self, *, is_total: bool, is_good: bool) -> None:
         self.notes: list[str] = []
-        self._is_total = is_total
+        self._is_total, self._is_good = is_total, is_good
         self.functions: set[str] = set()
 
     def count(self, node: Any) -> Any:
@@ -229,7 +230,8 @@ class _Reader:
             return _pair(node, _operand(left, right), _operand(right, left))
         if not self._is_total or _fallback(node.lhs) is not None:
             left = _operand(left)
-        if (operator == "+" and not self._is_total) or _fallback(node.rhs) is not None:
+        is_missed = operator == "+" and not self._is_total
+        if is_missed or self._is_good or _fallback(node.rhs) is not None:
             right = _operand(right)
         return _pair(node, left, right)
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any, Final, NamedTuple
 
+from ruamel.yaml.scalarbool import ScalarBoolean
+
 from slotel.config.file.document import place_of
 from slotel.config.file.schema import parse_name
 from slotel.config.foreign.counts import Count
@@ -147,6 +149,17 @@ def mapping(part: Any, steps: Steps) -> Mapping[str, Any]:
     if not isinstance(part, Mapping):
         raise RefusedError(steps, "expected a mapping")
     return part
+
+
+def flag(value: object, steps: Steps) -> bool:
+    """Return true or false; false for nothing.
+
+    Raises:
+        RefusedError: it is something else: `"false"` is a text, and not false.
+    """
+    if value is not None and not isinstance(value, (bool, ScalarBoolean)):
+        raise RefusedError(steps, f"expected true or false, not {str(value)[:20]!r}")
+    return bool(value)
 
 
 def percentage(value: object, steps: Steps) -> Fraction:

@@ -16,6 +16,7 @@ from slotel.config.foreign.findings import (
     RefusedError,
     Steps,
     checked_groups,
+    flag,
     known,
     mapping,
     queries_of,
@@ -143,22 +144,23 @@ class _Reader:
         return Queries(ratio=text, groups=checked_groups(found.groups, place))
 
     def _ratio(self, metric: Mapping[str, Any], at: Steps) -> Queries:
-        is_counter = bool(metric.get("counter", False))
+        is_counter = flag(metric.get("counter"), (*at, "counter"))
         total = self._counted(metric["total"], (*at, "total"), is_counter, is_total=True)
         if "bad" in metric:
             return queries_of(self._counted(metric["bad"], (*at, "bad"), is_counter), total, at)
-        good = self._counted(metric["good"], (*at, "good"), is_counter)
+        good = self._counted(metric["good"], (*at, "good"), is_counter, is_good=True)
         found = queries_of(good, total, at)
-        good_events = tuple(term.selector.text for term in good.terms if not term.has_fallback)
-        return found._replace(bad=f"{total.text} - ({good.text} or {ZERO})", operands=good_events)
+        added = dict.fromkeys(term.selector.text for term in good.terms if term.factor > 0)
+        operands = (" or ".join(added),) if added else ()  # one of them is enough
+        return found._replace(bad=f"{total.text} - ({good.text} or {ZERO})", operands=operands)
 
-    def _counted(self, metric: Any, place: Steps, is_counter: bool, *, is_total: bool = False) -> Any:
+    def _counted(self, metric: Any, place: Steps, is_counter: bool, **how: bool) -> Any:
         query = self._query(metric, place)
         tree = read_query(parse, query, place)
         if not promql.has_window(tree):
             query, why = _over_window(tree, query, is_counter)
             self._ignore(place, f"counted over the windows of the rules{why}: {query}")
-        return read_query(count, query, place, is_total=is_total)
+        return read_query(count, query, place, **how)
 
     def _ignore(self, steps: Steps, reason: str) -> None:
         self._findings.ignore(self._service, self._part, steps, reason)

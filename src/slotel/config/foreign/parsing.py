@@ -16,7 +16,6 @@ from slotel.config.foreign.promql import (
     WINDOW_SECONDS,
     Matcher,
     UnsupportedQueryError,
-    bare,
     kind_of,
     number_of,
     quote,
@@ -198,10 +197,11 @@ def terms_of(node: Any) -> Iterator[Term]:
     Raises:
         UnsupportedQueryError: it is more than sums and differences over selectors.
     """
-    node = bare(node)
     kind = kind_of(node)
-    if kind == "AggregateExpr" and str(node.op) == "sum":
+    if kind == "ParenExpr" or (kind == "AggregateExpr" and str(node.op) == "sum"):
         yield from terms_of(node.expr)
+    elif kind == "OrZero":
+        yield from (replace(each, has_fallback=True) for each in terms_of(node.expr))
     elif kind == "Call" and node.func.name == "clamp_min":
         yield from terms_of(node.args[0])
     elif kind == "Call" and (node.func.name in RATES or node.func.name in SAMPLES):

@@ -13,6 +13,7 @@ from slotel.config.foreign.findings import (
     Part,
     RefusedError,
     Steps,
+    flag,
     known,
     mapping,
     percentage,
@@ -66,7 +67,10 @@ def _slo(part: Part, service: str, findings: Findings) -> Slo:
         if key not in _ALERTING and not (key == "absent" and value is True):
             instead = ": SLIMetricAbsent tells that nothing is measured" if "absent" in key else ""
             findings.ignore(service, part, ("spec", "alerting", key), f"no effect{instead}")
-    severity = SeverityAlerts(bool(alerting.get("disabled", False)) or alerting.get("burnrates") is False)
+    severity = SeverityAlerts(
+        flag(alerting.get("disabled"), ("spec", "alerting", "disabled"))
+        or not flag(alerting.get("burnrates", True), ("spec", "alerting", "burnrates"))
+    )
     indicator = mapping(spec.get("indicator"), ("spec", "indicator"))
     return Slo(
         name=metadata["name"],

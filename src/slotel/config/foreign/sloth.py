@@ -12,6 +12,7 @@ from slotel.config.foreign.findings import (
     RefusedError,
     Steps,
     checked_groups,
+    flag,
     mapping,
     percentage,
     queries_of,
@@ -142,7 +143,7 @@ class _Reader:
         at = (*steps, key)
         found = self._known(mapping(alerting.get(key), at), ("disable", "labels", "annotations"), at)
         return SeverityAlerts(
-            bool(found.get("disable", False)),
+            flag(found.get("disable"), (*at, "disable")),
             self._of_alerts(found.get("labels"), (*at, "labels")),
             texts(found.get("annotations"), (*at, "annotations")),
         )
