@@ -242,7 +242,7 @@ def test_a_job_of_celery_is_judged_by_what_its_task_says_and_control_flow_is_no_
 CALLS = {
     "ok": GOOD, "raises": BAD, "raises_bare": BAD, "rich_status": BAD, "rich_refusal": GOOD, "not_found": GOOD, "internal": BAD, "data_loss": BAD, "stream_breaks": BAD,
     "gives_none": BAD, "stream_number": BAD, "no_such_method": BAD, "no_such_other": BAD, "interceptor_raises": BAD,
-    "ok unreadable": BAD,
+    "ok unreadable": BAD, "takes_unreadable": BAD,
 }  # fmt: skip
 CALLS_OF = {
     "sync": {"leaves": GOOD, "stream_text": BAD, "uncompressed": GOOD},
@@ -262,7 +262,7 @@ def called_alone(server):
 
 
 @applications
-@pytest.mark.parametrize(("server", "types", "values"), [("sync", 4, 3), ("aio", 4, 5)])
+@pytest.mark.parametrize(("server", "types", "values"), [("sync", 5, 3), ("aio", 5, 5)])
 def test_a_call_of_grpc_is_answered_as_without_slotel_and_judged_by_the_code_that_its_client_gets(
     server, types, values
 ):

@@ -34,6 +34,10 @@ def ok(_request, _context):
     return b"ok"
 
 
+def takes_unreadable(requests, _context):
+    return b"".join(requests)
+
+
 def raises(_request, _context):
     raise ValueError("raises")
 
@@ -103,13 +107,17 @@ class RichStatus(grpc.Status):
 
 
 SYNC = (
-    ok, raises, raises_bare, not_found, internal, data_loss, leaves, stream_breaks, gives_none, stream_text, stream_number, rich_status,
+    ok, takes_unreadable, raises, raises_bare, not_found, internal, data_loss, leaves, stream_breaks, gives_none, stream_text, stream_number, rich_status,
     rich_refusal, uncompressed,
 )  # fmt: skip
 
 
 async def aio_ok(_request, _context):
     return b"ok"
+
+
+async def aio_takes_unreadable(requests, _context):
+    return b"".join([each async for each in requests])
 
 
 async def aio_raises(_request, _context):
@@ -196,7 +204,7 @@ def aio_synchronous_stream(_request, _context):
 
 
 AIO = (
-    aio_ok, aio_raises, aio_not_found, aio_internal, aio_data_loss, aio_leaves, aio_stream_breaks, aio_gives_none,
+    aio_ok, aio_takes_unreadable, aio_raises, aio_not_found, aio_internal, aio_data_loss, aio_leaves, aio_stream_breaks, aio_gives_none,
     aio_stream_text, aio_stream_written, aio_stream_written_breaks, aio_synchronous, aio_synchronous_raises,
     aio_synchronous_stream, aio_stream_number, aio_synchronous_none, aio_synchronous_not_found, aio_raises_bare,
     aio_rich_status, aio_rich_refusal,
@@ -227,12 +235,13 @@ for line in sys.stdin:
     name = line.rstrip()
     method, _, content = name.partition(" ")
     with grpc.insecure_channel(sys.argv[1]) as channel:
-        call = channel.unary_stream if "stream" in name else channel.unary_unary
+        takes = name.startswith("takes")
+        call = channel.unary_stream if "stream" in name else channel.stream_unary if takes else channel.unary_unary
         make = call("/shop.Shop/" + method, request_serializer=bytes, response_deserializer=bytes)
         try:
             if name == "leaves":
                 make.future(b"", timeout=0.5).result()
-            answer = make(content.encode())
+            answer = make(iter([b"read", b"unreadable"]) if takes else content.encode())
             "stream" in name and list(answer)
             code = "OK"
         except grpc.RpcError as error:
@@ -247,7 +256,11 @@ def handlers(acts):
     for act in acts:
         name = act.__name__.removeprefix("aio_")
         kind = (
-            grpc.unary_stream_rpc_method_handler if "stream" in name else grpc.unary_unary_rpc_method_handler
+            grpc.unary_stream_rpc_method_handler
+            if "stream" in name
+            else grpc.stream_unary_rpc_method_handler
+            if name.startswith("takes")
+            else grpc.unary_unary_rpc_method_handler
         )
         found[name] = kind(act, **make)
     return found

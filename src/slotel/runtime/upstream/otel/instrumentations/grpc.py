@@ -175,8 +175,10 @@ def _serializing(handler: Any, *, is_asyncio: bool) -> Any:
             _fail(span, _UNKNOWN if is_asyncio else _INTERNAL, error)
             return _Unserialized(error)
 
-    around = _AROUND[_is_async(behavior), is_stream]
-    return _rebuilt(handler, around(behavior, serialize), _serialized)
+    around, read, unread = _AROUND[_is_async(behavior), is_stream], None, _Unread()
+    if handler.request_streaming and handler.request_deserializer is not None and not _is_async(behavior):
+        read = functools.partial(unread.read, handler.request_deserializer)
+    return _rebuilt(handler, around(behavior, serialize, unread), _serialized, read)
 
 
 def _fail(span: trace.Span, code: int, error: BaseException) -> None:
@@ -184,20 +186,58 @@ def _fail(span: trace.Span, code: int, error: BaseException) -> None:
     span.set_status(failed_by(error))
 
 
+class _Unread:
+    """A request of a stream that cannot be deserialized: gRPC answers INTERNAL, and ends the stream for the handler.
+
+    A synchronous server reads on a thread of its own, outside of the call's span.
+    """
+
+    __slots__ = ("error", "span")
+
+    def __init__(self) -> None:
+        self.span: trace.Span | None = None
+        self.error: Exception | None = None
+
+    def take(self) -> Exception | None:
+        """Return the error and drop the reference, which makes a cycle."""
+        error, self.error = self.error, None
+        return error
+
+    def read(self, deserialize: Callable[[bytes], Any], request: bytes) -> Any:
+        """Deserialize a request."""
+        try:
+            return deserialize(request)
+        except Exception as error:
+            self.error = error
+            if self.span is not None:
+                with (
+                    contextlib.suppress(Exception),
+                    trace.use_span(self.span, record_exception=False, set_status_on_exception=False),
+                    trace.get_tracer(_PACKAGE).start_as_current_span("deserialize"),
+                ):
+                    raise  # gRPC logs it outside of the call's span: this one says which call it was
+            raise
+
+
 class _Failing:
-    """Around a handler: where it raises, the call's span gets the code of gRPC's answer."""
+    """Around a handler: if it raises, or a request cannot be read, the call's span gets the code of gRPC's answer."""
 
-    __slots__ = ("_context",)
+    __slots__ = ("_context", "_unread")
 
-    def __init__(self, context: Any) -> None:
-        self._context = context
+    def __init__(self, context: Any, unread: _Unread | None = None) -> None:
+        self._context, self._unread = context, unread
 
     def __enter__(self) -> None:
         """Call the handler next."""
+        if self._unread is not None:
+            self._unread.span = trace.get_current_span()
 
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         """Note the code that the handler has set or aborted with, else UNKNOWN."""
         if not isinstance(error, Exception):
+            if error is None and self._unread is not None and (unread := self._unread.take()) is not None:
+                record(trace.get_current_span(), unread)
+                _fail(trace.get_current_span(), _INTERNAL, unread)
             return
         with contextlib.suppress(Exception):  # a synchronous handler's in an asynchronous server has no code
             if (code := self._context.code()) is not None:
@@ -207,17 +247,17 @@ class _Failing:
             _fail(span, _UNKNOWN, error)
 
 
-def _giving(behavior: Any, serialize: Any) -> Any:
+def _giving(behavior: Any, serialize: Any, unread: _Unread) -> Any:
     def gives(request: Any, context: Any) -> Any:
-        with _Failing(context):
+        with _Failing(context, unread):
             return serialize(behavior(request, context))
 
     return gives
 
 
-def _yielding(behavior: Any, serialize: Any) -> Any:
+def _yielding(behavior: Any, serialize: Any, unread: _Unread) -> Any:
     def yields(request: Any, context: Any) -> Any:
-        with _Failing(context):
+        with _Failing(context, unread):
             responses = behavior(request, context)
             try:
                 for response in responses:
@@ -228,17 +268,17 @@ def _yielding(behavior: Any, serialize: Any) -> Any:
     return yields
 
 
-def _giving_later(behavior: Any, serialize: Any) -> Any:
+def _giving_later(behavior: Any, serialize: Any, unread: _Unread) -> Any:
     async def gives(request: Any, context: Any) -> Any:
-        with _Failing(context):
+        with _Failing(context, unread):
             return serialize(await behavior(request, context))
 
     return gives
 
 
-def _yielding_later(behavior: Any, serialize: Any) -> Any:
+def _yielding_later(behavior: Any, serialize: Any, unread: _Unread) -> Any:
     async def yields(request: Any, context: Any) -> Any:
-        with _Failing(context):
+        with _Failing(context, unread):
             async for response in behavior(request, context):
                 yield serialize(response)
 
@@ -258,7 +298,7 @@ def _writing(behavior: Any) -> Any:
     return yields
 
 
-_AROUND: Final[dict[tuple[bool, bool], Callable[[Any, Any], Any]]] = {
+_AROUND: Final[dict[tuple[bool, bool], Callable[[Any, Any, _Unread], Any]]] = {
     (False, False): _giving, (False, True): _yielding, (True, False): _giving_later, (True, True): _yielding_later,
 }  # fmt: skip
 """By whether gRPC calls it in the event loop, and whether it streams."""
