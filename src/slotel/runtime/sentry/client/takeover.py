@@ -85,7 +85,7 @@ class ClientTakeover:
             sentry_sdk.init(dsn=dsn, **options)
             import_readers()
         client = sentry_sdk.get_client()
-        # what slotel leaves to sentry-sdk it reads from the environment: SENTRY_RELEASE=latest, which the server refuses
+        # what slotel leaves to sentry-sdk it reads from the environment: SENTRY_RELEASE=latest, which Sentry refuses
         client.options["release"] = valid_release(client.options.get("release") or "")
         return self._tie(client)
 
