@@ -295,6 +295,17 @@ def test_a_trace_of_another_organization_is_not_continued(header, strict, own, t
     assert carried["team"] == "pay"
 
 
+@pytest.mark.parametrize("trace_header", [None, "zzz", f"{'0' * 32}-b7ad6b7169203331-1"])
+def test_what_a_baggage_without_a_trace_says_of_one_is_passed_on_to_nobody(trace_header):
+    told = f"team=pay,sentry-trace_id={TRACES[0]},sentry-sample_rate=2,sentry-public_key=x"
+    headers = [(b"baggage", told.encode())]
+    if trace_header is not None:
+        headers.append((b"sentry-trace", trace_header.encode()))
+    span, carried = read(SinglePassPropagator(PARTS, lambda: None), headers)
+    assert not span.is_valid
+    assert carried == {"team": "pay"}
+
+
 @pytest.mark.parametrize(
     ("said", "tells", "is_told"),
     [(None, True, True), (None, False, False), (True, False, True), (False, True, False)],

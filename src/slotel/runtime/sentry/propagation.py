@@ -187,9 +187,14 @@ class SinglePassPropagator(CompositePropagator):
         return said is None or bool(said) if connection is None else connection.propagates_to_tasks(said)
 
     def _continued(self, context: Context) -> Context:
-        """Return the context without the caller's trace where the app does not want to continue it."""
-        connection = self._connection()
-        if connection is None or not trace.get_current_span(context).get_span_context().is_remote:
+        """Return the context without the caller's trace where the app does not want to continue it.
+
+        Sentry's entries of a baggage that came without a trace are of none: they are left out, as by sentry-sdk.
+        """
+        connection, parent = self._connection(), trace.get_current_span(context).get_span_context()
+        if not parent.is_valid:
+            return _without_sentry(context)
+        if connection is None or not parent.is_remote:
             return context
         organization = baggage.get_baggage(_ORGANIZATION, context)
         if connection.continues(None if organization is None else str(organization)):
