@@ -110,6 +110,12 @@ SERVICE = st.fixed_dictionaries(
 @example(
     {"service": "s", "slos": [{"name": "a", "objective": "99%"}], "monitoring": {"scrape_interval": "15m"}}
 )
+@example(
+    {
+        "service": "s",
+        "slos": [{"name": "a", "objective": "51%", "time_slices": {"length": "1m", "limit": "5%"}}],
+    }
+)
 @settings(
     deadline=None,
     max_examples=EXAMPLES,

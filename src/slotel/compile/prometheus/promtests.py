@@ -214,7 +214,8 @@ def _slow_share(service: Service, slo: Slo) -> float:
 def _slow_burn_of_slices(service: Service, slo: Slo) -> Iterator[h.Test]:
     """Six bad slices, so long after and before good ones that only the lowest alert is reached at the end.
 
-    None for slices of more than some minutes, whose history would be days long, or where two alerts are close.
+    None for slices of more than some minutes, whose history would be days long, for an objective of half the slices,
+    whose history would be some minutes long, or where two alerts are close.
     """
     if slo.slices is None or not _alerting(service, slo):
         return
@@ -225,7 +226,8 @@ def _slow_burn_of_slices(service: Service, slo: Slo) -> Iterator[h.Test]:
     steps = round((MIN_BAD_EVENTS + 1 + (1 - 2 * slo.slices.limit) / 2) / share) * length
     after = min((steps - bad) // 2, int(alert.short / h.STEP) - 2 * bad)
     burns = sorted({each.burn_rate(slo.period.seconds) for each in _alerting(service, slo)})
-    if steps > LONGEST or after < 0 or (len(burns) > 1 and burns[1] < burns[0] * 1.5):
+    is_too_short = steps * h.STEP < 2 * at.base(service)  # sums have not all of it yet
+    if is_too_short or steps > LONGEST or after < 0 or (len(burns) > 1 and burns[1] < burns[0] * 1.5):
         return
     phases = (h.Phase(steps - bad - after, good=RATE), h.Phase(bad, bad=RATE), h.Phase(after, good=RATE))
     name = "slow burn of time slices: a ticket, and nobody is woken"
