@@ -123,7 +123,8 @@ def test_logs_and_kubernetes_attributes_bring_their_files_and_rights():
     agent, gateway = one(objects, "DaemonSet", "otel-agent"), one(objects, "StatefulSet", "otel-gateway")
     files = [argument.rsplit("/", 1)[1] for argument in pod(agent)["containers"][0]["args"]]
     assert files == ["agent.yaml", "policy.yaml", "kubernetes.yaml", "agent-logs.yaml"]
-    assert set(files) <= set(one(objects, "ConfigMap", "otel-agent")["data"])
+    maps = [one(objects, "ConfigMap", name)["data"] for name in ("otel-agent", "otel-agent-policy")]
+    assert set(files) <= {name for data in maps for name in data}
     assert pod(agent)["automountServiceAccountToken"] is True
     binding = one(objects, "ClusterRoleBinding", "otel-agent-slotel")
     assert binding["subjects"][0]["name"] == pod(agent)["serviceAccountName"]

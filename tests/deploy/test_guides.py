@@ -133,7 +133,7 @@ def test_the_commands_of_kubernetes(checkout):
     assert "iban" in (checkout / "collector/policy.yaml").read_text()
     rendered = [item for item in YAML(typ="safe").load_all(done.stdout[done.stdout.index("---\n") :]) if item]
     maps = {item["metadata"]["name"]: item["data"] for item in rendered if item["kind"] == "ConfigMap"}
-    assert "iban" in maps["otel-agent"]["policy.yaml"]
+    assert "iban" in maps["otel-agent-policy"]["policy.yaml"]
     secret = YAML(typ="safe").load((checkout / "secret.yaml").read_text())
     gateway = (ROOT / "deploy/kubernetes/gateway.yaml").read_text()
     asked = set(re.findall(r"secretKeyRef: \{name: ([\w-]+), key: ([\w-]+)\}", gateway))

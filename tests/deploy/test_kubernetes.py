@@ -10,6 +10,9 @@ import kubernetes_validate
 import pytest
 from ruamel.yaml import YAML
 
+from slotel.compile.collector.policy import policy_file
+from slotel.config.service import Service
+from slotel.config.tags import TagPolicy, TagRule
 from support.kept import run_kept
 from support.otelcol import CONFIGS, ROOT, WITHOUT_POLICY, Collector
 from support.otlp import Sent, post, request
@@ -64,7 +67,7 @@ def seconds(text):
 
 def test_every_object_of_kubernetes_itself_passes_its_schema_and_no_field_is_unknown(objects):
     of_kubernetes = [item for item in objects if item["kind"] not in OF_OPERATORS]
-    assert len(of_kubernetes) == 12
+    assert len(of_kubernetes) == 13
     for item in of_kubernetes:
         kubernetes_validate.validate(json.loads(json.dumps(item)), "1.37", strict=True)
 
@@ -123,10 +126,11 @@ def test_every_reference_between_objects_leads_somewhere(objects):
         names |= {claim["metadata"]["name"] for claim in workload["spec"].get("volumeClaimTemplates", [])}
         assert {mount["name"] for mount in container(workload)["volumeMounts"]} == names
         for volume in spec["volumes"]:
-            if "configMap" in volume:
-                data = one(objects, "ConfigMap", volume["configMap"]["name"])["data"]
+            if volume["name"] == "config":
+                sources = volume["projected"]["sources"] if "projected" in volume else [volume]
+                maps = [one(objects, "ConfigMap", each["configMap"]["name"])["data"] for each in sources]
                 files = [argument.rsplit("/", 1)[1] for argument in container(workload)["args"]]
-                assert [*files, "queues.sh"] == list(data)
+                assert sorted([*files, "queues.sh"]) == sorted(name for data in maps for name in data)
         for first in spec["initContainers"]:
             assert {mount["name"] for mount in first["volumeMounts"]} <= names
             if "queues.sh" in str(first["command"]):
@@ -134,6 +138,26 @@ def test_every_reference_between_objects_leads_somewhere(objects):
         assert environ(workload)["OTELCOL_SET_ASIDE"] == "/var/lib/otelcol/set-aside"
         assert container(workload)["readinessProbe"]["httpGet"]["port"] in ports(workload)
     one(objects, "Service", one(objects, "StatefulSet", "otel-gateway")["spec"]["serviceName"])
+
+
+def test_the_policy_of_a_hundred_services_fits_into_its_object(objects):
+    """A ConfigMap takes 1 MiB; the agent's own file is half of that."""
+    tags = TagPolicy(
+        set={"region": "eu-west-1"},
+        required={
+            "team": TagRule(default="payments"),
+            "tier": TagRule(allowed=("free", "pro", "enterprise"), default="free"),
+            "tenant": TagRule(pattern="[a-z0-9-]{1,40}"),
+        },
+        metric_labels=("team", "tier"),
+    )
+    policy = policy_file([Service(f"service-number-{number}", tags) for number in range(100)], "a test")
+    [data] = [
+        item["data"] for item in objects if item["kind"] == "ConfigMap" and "agent.yaml" in item["data"]
+    ]
+    assert "policy.yaml" not in data
+    for text in (policy, "".join(data.values())):
+        assert len(text.encode()) < 2**20
 
 
 def test_every_port_that_is_named_is_a_port_of_the_pods_that_are_meant(objects):

@@ -52,7 +52,7 @@ def _templated(arguments: tuple[str, ...], version: str) -> list[Any]:
 
 def comparable(objects: list[Any]) -> dict[tuple[str, str], Any]:
     """The objects by kind and name, without what differs by design: the namespace's own object and names with a hash."""
-    text_of_hash = re.compile(r"^(otel-(?:agent|gateway))-[a-z0-9]{10}$")
+    text_of_hash = re.compile(r"^(otel-(?:agent|agent-policy|gateway))-[a-z0-9]{10}$")
 
     def plain(node: Any) -> Any:
         if isinstance(node, dict):

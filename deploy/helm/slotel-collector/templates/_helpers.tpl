@@ -68,9 +68,9 @@ gateway.yaml{{ if .Values.sampling }} sampling.yaml{{ end }}{{ if .Values.logs.e
 
 {{- define "config" -}}
 data:
-  {{- range splitList " " .files }}
+  {{- range without (splitList " " .files) "policy.yaml" }}
   {{ . }}: |
-{{ if eq . "policy.yaml" }}{{ $.Values.policy | indent 4 }}{{ else if eq . "sampling.yaml" }}{{ $.Values.sampling | indent 4 }}{{ else }}{{ $.Files.Get (printf "files/%s" .) | indent 4 }}{{ end }}
+{{ if eq . "sampling.yaml" }}{{ $.Values.sampling | indent 4 }}{{ else }}{{ $.Files.Get (printf "files/%s" .) | indent 4 }}{{ end }}
   {{- end }}
   queues.sh: |
 {{ .Files.Get "files/queues.sh" | indent 4 }}
