@@ -193,6 +193,14 @@ def test_an_incoming_traceparent_or_a_sentry_trace_alone_is_continued(failing):
     failing.service.get(path, {"sentry-trace": f"{trace_id}-b7ad6b7169203331-0"})
     wait_until(lambda: len(failing.events(path)) == 2, "both errors")
     assert [each["contexts"]["trace"]["trace_id"] for each in failing.events(path)] == [trace_id, trace_id]
+    ids = {each["event_id"] for each in failing.events(path)}
+    sent = [
+        each
+        for each in failing.sink.envelopes
+        if ids & {event["event_id"] for event in each.of_type("event")}
+    ]
+    # the service that began the trace has said nothing of its sampling
+    assert [each.header.get("trace") or {} for each in sent] == [{}, {}]
 
 
 @pytest.mark.parametrize("failing", ["flask", "django", "django_asgi", "fastapi"], indirect=True)

@@ -298,7 +298,11 @@ class ErrorEventLinker(Sink):
             if status is not None:
                 found["status"] = status
         sent_along = getattr(local_root.state, "incoming", None) if local_root is not None else None
-        told = incoming(get_current()) or incoming(sent_along) or ({} if is_part else self._sampling(context))
+        # another service that began the trace alone knows its rate
+        is_begun_here = root is None or root.parent is None or not root.parent.is_remote
+        told: Mapping[str, str] = incoming(get_current()) or incoming(sent_along)
+        if not told and not is_part and is_begun_here:
+            told = self._sampling(context)
         if told:
             found["dynamic_sampling_context"] = told  # sentry-sdk makes the envelope's header `trace` of it
         return found
