@@ -3,6 +3,7 @@
 import base64
 import html
 import json
+import time
 from itertools import product
 from urllib.parse import quote, quote_plus
 
@@ -109,6 +110,16 @@ def test_a_secret_is_found_however_often_it_is_percent_encoded(times):
     for _ in range(times):
         url = quote(url, safe="")
     assert SECRET not in Redactor().text(f"GET /x?next={url}")
+
+
+@pytest.mark.parametrize("readings", ["&amp;amp;amp;amp;lt;+a%2Bb ", "\\\\\\\\u0026amp;amp;lt;+"])
+def test_readings_within_readings_take_no_more_than_a_time_in_proportion_to_the_length(readings):
+    text = "x"
+    for _ in range(6):
+        text = readings * 30 + quote(text)
+    begun = time.thread_time()
+    Redactor().text(text)
+    assert time.thread_time() - begun < 1.0
 
 
 @pytest.mark.parametrize("encoding", WIDE)

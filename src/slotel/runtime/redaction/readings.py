@@ -17,8 +17,6 @@ from typing import Final
 from slotel.config.names import REDACTED
 from slotel.config.patterns import lazy_pattern
 
-MOST: Final = 6
-"""Most times that a reading is read again: HTML in HTML, escapes in escapes."""
 _WIDTH: Final = 0xFEE0
 """Between a character of full width and its ASCII one."""
 

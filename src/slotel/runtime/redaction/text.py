@@ -29,13 +29,19 @@ from slotel.runtime.redaction.notation import (
     value_of_flag,
     value_of_part,
 )
-from slotel.runtime.redaction.readings import MOST, is_plain, plain, without_packed
+from slotel.runtime.redaction.readings import is_plain, plain, without_packed
 from slotel.runtime.redaction.values import Values
 
 SHORTEST: Final = 5
 """Least characters of a text with a key, a separator and a value."""
 MAX_DECODED: Final = 4
 """Levels of percent-encoding that are decoded: a URL in a URL in a URL."""
+_READ_AGAIN: Final = 2
+"""Most times that a reading is read again, beside one for each level: HTML in HTML, escapes in escapes."""
+_LEAST_WORK: Final = 4_000
+_MOST_WORK: Final = 32
+"""Characters that are looked at for a text, and for each character of it, until nothing more in it is decoded. Each
+reading of a part has parts of its own: without a bound a crafted text takes hundreds of times as long as another."""
 
 _PLAIN: Final = re.compile(r"'?[\w.-]{0,12}'?")
 """A word that is too short for a pair or for a value with a shape."""
@@ -140,6 +146,15 @@ def cores(globs: Iterable[str]) -> tuple[str, ...] | None:
     return (*CORES, *own)
 
 
+class _Work:
+    """How many characters may still be looked at for a text: see `_MOST_WORK`."""
+
+    __slots__ = ("left",)
+
+    def __init__(self, left: int) -> None:
+        self.left = left
+
+
 class TextRedactor:
     """Redacts texts.
 
@@ -168,36 +183,38 @@ class TextRedactor:
         """Return the text without its secrets; the same object if it has none."""
         if len(text) < SHORTEST or _PLAIN.fullmatch(text) is not None:
             return text
-        return self._read(text, MAX_DECODED, MOST)
+        return self._read(text, MAX_DECODED, _Work(_LEAST_WORK + _MOST_WORK * len(text)))
 
-    def _read(self, text: str, depth: int, most: int) -> str:
+    def _read(self, text: str, depth: int, work: _Work) -> str:
         """Redact a text and its readings.
 
         Args:
             depth: levels of percent-encoding, and of what is packed, that are decoded.
-            most: times that a reading is read again.
+            work: what may still be done for the whole text.
         """
+        if work.left <= 0:
+            return text
         if is_plain(text):
-            return self._redact(text, depth)
-        redacted = self._shown(text, depth)
+            return self._redact(text, depth, work)
+        redacted = self._shown(text, depth, work)
         read = redacted
-        for _ in range(most):
+        for _ in range(depth + _READ_AGAIN):
             before, read = read, plain(read)
             if read == before:
                 break
-            again = self._shown(read, depth)
+            again = self._shown(read, depth, work)
             if again != read:
                 redacted = read = again
         return redacted
 
-    def _shown(self, text: str, depth: int) -> str:
+    def _shown(self, text: str, depth: int, work: _Work) -> str:
         """Redact a text, with its escapes as what they stand for."""
         if ("\\" not in text and "\x00" not in text) or "\u2028" in text:
-            return self._redact(text, depth)
+            return self._redact(text, depth, work)
         shown = text
         for escape, character in _ESCAPES.items():
             shown = shown.replace(escape, character)
-        redacted = self._redact(shown, depth)
+        redacted = self._redact(shown, depth, work)
         if redacted == shown:
             return text
         for escape, character in _ESCAPES.items():
@@ -217,7 +234,8 @@ class TextRedactor:
             line = statements.without_credentials_in(commands.redacted(line, self._found))
         return self._values(line, self._found)
 
-    def _redact(self, text: str, depth: int) -> str:
+    def _redact(self, text: str, depth: int, work: _Work) -> str:
+        work.left -= len(text)
         if "@" in text and "://" in text:
             text = self._users(text)
         if "@" in text and _USERINFO.search(text) is not None:
@@ -227,11 +245,11 @@ class TextRedactor:
         if "@" in text and "thin:" in text:
             text = _ORACLE.sub(self._password, text)
         if depth and "%" in text:
-            text = _ENCODED.sub(lambda run: self._encoded(run[0], depth - 1), text)
+            text = _ENCODED.sub(lambda run: self._encoded(run[0], depth - 1, work), text)
         if _has_sign(text) and self._names_a_key(text):
             text = self._pairs(text)
         text = self._values(commands.redacted(text, self._found), self._found)
-        return without_packed(text, lambda inner: self._read(inner, depth - 1, depth)) if depth else text
+        return without_packed(text, lambda inner: self._read(inner, depth - 1, work)) if depth else text
 
     def _pairs(self, text: str) -> str:
         """Redact the values of sensitive names, in each notation that the text may have."""
@@ -284,17 +302,17 @@ class TextRedactor:
         )
         return self._password(address) if is_one else address[0]
 
-    def _encoded(self, run: str, depth: int) -> str:
+    def _encoded(self, run: str, depth: int, work: _Work) -> str:
         """Redact what a percent-encoded part of a URL holds: another URL, or pairs."""
         if "%" not in run:
             return run
         decoded = unquote(run)
         if decoded == run:
             return run
-        redacted = self._read(decoded, depth, depth + 1)
+        redacted = self._read(decoded, depth, work)
         if redacted == decoded and "+" in decoded:  # a blank of a form
             decoded = decoded.replace("+", " ")
-            redacted = self._read(decoded, depth, depth + 1)
+            redacted = self._read(decoded, depth, work)
         if redacted == decoded:
             return run
         plain = _RESERVED.intersection(_ESCAPED.sub("", run))
