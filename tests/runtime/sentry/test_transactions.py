@@ -332,6 +332,27 @@ def test_scope_data_of_the_request_and_the_users_hooks_apply_and_enforced_tags_w
         assert losses.counts == {("traces", "before_send"): 1}
 
 
+def test_processors_of_the_app_see_the_request_of_a_transaction_and_may_take_it_away(sentry):
+    seen = []
+
+    def without_request(event, hint):
+        seen.append(event.pop("request"))
+        return event
+
+    attributes = {"http.request.method": "GET", "url.full": "http://shop.test/reset/1"}
+    with sentry_sdk.isolation_scope() as scope, shipping(sentry) as (sink, _):
+        scope.add_event_processor(without_request)
+        with (
+            provider(sink)
+            .get_tracer("t")
+            .start_as_current_span("GET", kind=SpanKind.SERVER, attributes=attributes)
+        ):
+            pass
+        (event,) = transactions(sentry, 1)
+    assert seen == [{"method": "GET", "url": "http://shop.test/reset/1"}]
+    assert "request" not in event
+
+
 def test_what_is_attached_to_errors_is_on_no_transaction(sentry):
     with sentry_sdk.isolation_scope() as scope, shipping(sentry) as (sink, losses):
         scope.add_attachment(bytes=b"of errors", filename="errors.txt")

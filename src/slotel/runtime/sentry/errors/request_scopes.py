@@ -56,7 +56,10 @@ class RequestEventProcessor:
             add_calls(event, hint, self._local_root.spans)
             add_request(event, self.carrier, self._local_root.span.attributes or {}, self._details)
         elif event["type"] == "transaction":
+            of_span = event.pop("request", None)  # what is found here is better
             add_request(event, self.carrier, {}, self._details)
+            if of_span:
+                event["request"] = {**of_span, **event.get("request", {})}
         return event
 
     def _complete(self, event: Any, exception_record: ExceptionRecord | None) -> None:

@@ -110,7 +110,6 @@ class UserHooks:
     ) -> dict[str, Any]:
         context, scopes = said.context, said.scopes()
         enforced = event["tags"]
-        of_span = event.pop("request", None)  # what a reader of the request has found is better
         event["tags"] = {**tags_of_root, **enforced}
         try:
             applied = context.run(_apply_scopes, event, scopes, self._client, hint)
@@ -130,8 +129,6 @@ class UserHooks:
             foreign = self._redacted(foreign)
             applied["contexts"].update(foreign.pop("contexts", {}))
             applied.update(foreign)
-        if of_span:
-            applied["request"] = {**of_span, **(applied.get("request") or {})}
         if len(applied["tags"]) != len(enforced):
             applied["tags"] = sentry_tags(self._redacted_tags(applied["tags"]))
         applied["tags"].update(enforced)
