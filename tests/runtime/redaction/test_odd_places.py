@@ -259,7 +259,9 @@ def test_no_line_of_slotels_own_log_is_obeyed_by_a_terminal_or_read_as_two(caplo
         {"contexts": [["a", {"token": "SEK7RETx9"}]]},
         {"template": {"context_line": "token=SEK7RETx9"}},
         {"mine": {"token": "SEK7RETx9"}},
+        {"exception": {"values": [{"type": "E", "value": {"token": "SEK7RETx9"}}]}},
         {"mine": "token=SEK7RETx9"},
+        {"my_token": "SEK7RETx9"},
     ],
     ids=repr,
 )

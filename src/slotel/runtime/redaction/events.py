@@ -18,6 +18,11 @@ _OF_SENTRY: Final = _STACKS | {
     "release", "environment", "dist", "server_name", "sdk", "modules", "_meta",
 }  # fmt: skip
 """Keys of an event that belong to the protocol, or are looked into elsewhere. All others hold the app's data."""
+_DATA: Final = frozenset({
+    "breadcrumbs", "contexts", "culprit", "extra", "fingerprint", "logentry", "logger", "message", "request", "spans",
+    "tags", "transaction", "user",
+})  # fmt: skip
+"""Those of the protocol among them, whose name makes no secret of the whole."""
 _NAMED: Final = ("value", "name")
 """Keys of an exception or a thread that hold text."""
 _STATEMENTS: Final = ("query", "redis")
@@ -117,7 +122,8 @@ def _is_typed(attribute: Any) -> bool:
 def redacted_event(redactor: Redactor, event: dict[str, Any]) -> dict[str, Any]:
     """Return an error, a message or a transaction without its secrets."""
     for part in event.keys() - _OF_SENTRY:
-        event[part] = _part(redactor, part, event[part])
+        is_secret = part not in _DATA and redactor.is_sensitive(str(part))
+        event[part] = REDACTED if is_secret else _part(redactor, part, event[part])
     if "breadcrumbs" in event:
         _statements(redactor, event)
     if not _STACKS.isdisjoint(event):
@@ -182,8 +188,8 @@ def _redact_frames(redactor: Redactor, event: Mapping[str, Any]) -> None:
     traces = [event.get("stacktrace")]
     for item in (*values(event, "exception"), *values(event, "threads")):
         for part in _NAMED:
-            if isinstance(item.get(part), str):
-                item[part] = redactor.text(item[part])
+            if part in item:
+                item[part] = redactor.data(item[part])
         if isinstance(item.get("mechanism"), Mapping):
             item["mechanism"] = redactor.data(item["mechanism"])
         traces.append(item.get("stacktrace"))
