@@ -458,9 +458,10 @@ def test_a_collector_is_asked_with_the_headers_of_the_exporter():
     assert finding.status == "ok"
 
 
-def test_a_collector_at_a_socket_of_this_machine_is_reached(tmp_path):
+@pytest.mark.parametrize("scheme", ["unix://", "unix:"])
+def test_a_collector_at_a_socket_of_this_machine_is_reached(tmp_path, scheme):
     environ = {
-        **OTLP, "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc", "OTEL_EXPORTER_OTLP_ENDPOINT": f"unix://{tmp_path}/otel.sock",
+        **OTLP, "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc", "OTEL_EXPORTER_OTLP_ENDPOINT": f"{scheme}{tmp_path}/otel.sock",
     }  # fmt: skip
     assert "No such file" in of("SLO126", list(collector.reach(environ))).text
     with socket.socket(socket.AF_UNIX) as listener:

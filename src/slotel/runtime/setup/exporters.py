@@ -63,7 +63,7 @@ def otlp_endpoint(environ: Mapping[str, str], signal: str) -> str:
     """
     if otlp_protocol(environ, signal) == "grpc":
         named = own_or_common(environ, signal, "ENDPOINT") or "http://localhost:4317"
-        return named if "://" in named else f"http://{named}"
+        return named if "://" in named or named.startswith("unix:") else f"http://{named}"
     common = environ.get("OTEL_EXPORTER_OTLP_ENDPOINT", "").strip() or "http://localhost:4318"
     own = environ.get(f"OTEL_EXPORTER_OTLP_{signal}_ENDPOINT", "").strip()
     return own or f"{common.rstrip('/')}/v1/{signal.lower()}"
