@@ -86,7 +86,7 @@ def _burn_rate_alerts(objective: dict[str, Any]) -> Table:
     for alert in objective["tiers"]:
         windows = f"{_seconds(alert['long_seconds'])}/{_seconds(alert['short_seconds'])}"
         threshold = f"> {shown(alert['threshold_ratio'] * 100, 6)} %"
-        cells = [windows, f"{shown(alert['burn_rate'])}×", threshold]
+        cells = [windows, f"{shown(alert['burn_rate'], 6)}×", threshold]
         cells += (
             [_outage(outage) for outage in alert["outages"]]
             if alert["reachable"]

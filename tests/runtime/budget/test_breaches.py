@@ -2,7 +2,7 @@
 
 import pytest
 
-from slotel.config.slo import DAY, Slo
+from slotel.config.slo import DAY, Period, Slo
 from support.metered import Clock, Metered
 
 
@@ -50,6 +50,12 @@ def test_a_total_outage_of_a_strict_objective_is_said_without_an_exponent(clock)
         "burn rate 10,000×, above the page threshold of 14.4×" in str(breach)
         for breach in metered.detector.check()
     )
+
+
+def test_a_threshold_is_said_as_it_is_compared(clock):
+    metered = Metered(clock, Slo("availability", 0.01, 0.99, period=Period(28 * DAY)))
+    metered.count(bad=10)
+    assert any("above the page threshold of 13.44×" in str(breach) for breach in metered.detector.check())
 
 
 def test_the_sentence_has_window_counts_rate_and_limit(clock):

@@ -50,7 +50,7 @@ class Breach(NamedTuple):
         """The breached limit, in words."""
         if self.alert is None:
             return f"limit of {_percent(self.slo.limit)} in {format_duration(self.slo.window)}"
-        return f"{self.severity} at {shown(self.threshold)}× in {format_duration(self.alert.long)}"
+        return f"{self.severity} at {shown(self.threshold, 6)}× in {format_duration(self.alert.long)}"
 
     def __str__(self) -> str:
         """Return the sentence for the log and for Sentry."""
@@ -63,7 +63,8 @@ class Breach(NamedTuple):
         if self.alert is None:
             return f"{_percent(self.window.ratio)} against a limit of {_percent(self.slo.limit)}"
         than = "against" if self.recovered else "above"  # the long window may still be above it
-        return f"burn rate {shown(self.window.burn)}×, {than} the {self.severity} threshold of {shown(self.threshold)}×"
+        threshold = f"{self.severity} threshold of {shown(self.threshold, 6)}×"
+        return f"burn rate {shown(self.window.burn)}×, {than} the {threshold}"
 
 
 class BreachDetector:
