@@ -113,7 +113,7 @@ def _connected(url: str, tls: ssl.SSLContext | None) -> Iterator[socket.socket]:
         if url.startswith("unix:"):
             made = opened.enter_context(socket.socket(socket.AF_UNIX))
             made.settimeout(TIMEOUT)
-            made.connect(url.removeprefix("unix:").replace("//", "", 1))
+            made.connect(url.removeprefix("unix://"))
         else:
             parts = urlsplit(url)
             address = parts.hostname or "localhost", parts.port or 4317

@@ -52,9 +52,8 @@ class _Daemon(threading.Thread):
 
     def run(self) -> None:
         """Do the work. A peer that hangs up is an error of the write, also where the app gives SIGPIPE its default."""
-        if (
-            hasattr(signal, "pthread_sigmask") and not _is_patched()
-        ):  # a greenlet runs on the app's own thread
+        is_own = not _is_patched()  # a greenlet runs on the app's own thread
+        if is_own and hasattr(signal, "pthread_sigmask"):
             signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGPIPE,))
         target, args = self._work
         target(*args)

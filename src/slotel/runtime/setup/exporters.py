@@ -60,10 +60,14 @@ def otlp_endpoint(environ: Mapping[str, str], signal: str) -> str:
 
     >>> otlp_endpoint({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318/"}, "TRACES")
     'http://collector:4318/v1/traces'
+    >>> otlp_endpoint({"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc", "OTEL_EXPORTER_OTLP_ENDPOINT": "unix:/run/c"}, "TRACES")
+    'unix:///run/c'
     """
     if otlp_protocol(environ, signal) == "grpc":
         named = own_or_common(environ, signal, "ENDPOINT") or "http://localhost:4317"
-        return named if "://" in named or named.startswith("unix:") else f"http://{named}"
+        if "://" in named:
+            return named
+        return f"unix://{named[5:]}" if named.startswith("unix:") else f"http://{named}"
     common = environ.get("OTEL_EXPORTER_OTLP_ENDPOINT", "").strip() or "http://localhost:4318"
     own = environ.get(f"OTEL_EXPORTER_OTLP_{signal}_ENDPOINT", "").strip()
     return own or f"{common.rstrip('/')}/v1/{signal.lower()}"
