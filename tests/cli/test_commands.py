@@ -228,6 +228,11 @@ def test_explain_gives_the_numbers_of_an_objective(tmp_path):
     shown = slotel("explain", cwd=tmp_path).stdout
     assert "99.9 % of the requests of shop are good, in every 30d (rolling)" in shown
     assert all(len(line) < 140 for line in shown.splitlines())
+    cut = FINE.replace("99.9%", "90%")  # "omitted: it can never fire" is longer than what it stands under
+    (tmp_path / "slotel.yaml").write_text(cut)
+    shown = slotel("explain", cwd=tmp_path).stdout
+    assert "…" not in shown
+    assert "> 144 %" in shown and "omitted: it can never fire" in shown and "at 2× (20 %)" in shown
 
 
 def test_a_generation_that_cannot_finish_changes_nothing(tmp_path):

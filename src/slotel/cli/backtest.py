@@ -22,6 +22,7 @@ from rich.text import Text
 from slotel.cli.load import load_all_or_exit, takes_configs
 from slotel.cli.prometheus.api import PrometheusApi, PrometheusError
 from slotel.cli.prometheus.options import end_option, header_option, url_option
+from slotel.cli.terminal import FILE_WIDTH, terminal
 from slotel.compile import conventions as at
 from slotel.compile.backtest import Backtest, Fired, Incident, Past, backtest
 from slotel.compile.history import STEP, Clock, Series, direct_queries, recorded
@@ -36,8 +37,6 @@ from slotel.runtime.status_page.words import age
 MOST_DAYS: Final = 100
 WIDTH: Final = 72
 """Characters of the timeline."""
-FILE_WIDTH: Final = 160
-"""Characters of a line in a report, a file or a pipe, which are no terminal: nothing is cut."""
 COLOURS: Final = {"page": "bold red", "ticket": "yellow", "missed": "magenta"}
 _MOST: Final = 20
 """Rows of a table on a terminal."""
@@ -160,7 +159,7 @@ def show(found: Backtest, console: Console | None = None, most: int = _MOST) -> 
         most: rows of a table.
     """
     if console is None:
-        console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else FILE_WIDTH)
+        console = terminal()
     console.print(
         Text(f"{found.service} / {found.slo}", "bold cyan"),
         Text(f"{_moment(found.begin)} – {_moment(found.end)} UTC"),

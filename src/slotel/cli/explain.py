@@ -6,11 +6,11 @@ import json
 from typing import Any
 
 import click
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from slotel.cli.load import inform, load_all_or_exit, takes_configs
+from slotel.cli.terminal import terminal
 from slotel.compile.explanation import explain
 from slotel.compile.warnings import warnings
 from slotel.config.problem import one_line
@@ -52,7 +52,7 @@ def command(configs: tuple[str, ...], rate: float, as_json: bool) -> None:
 
 def _show(objective: dict[str, Any]) -> None:
     """Print one objective, as `explain` returned it."""
-    console = Console(highlight=False, soft_wrap=True)
+    console = terminal()
     console.print(
         Text(one_line(objective["name"]), style="bold cyan"), Text(one_line(f"— {objective['objective']}."))
     )
@@ -82,7 +82,7 @@ def _burn_rate_alerts(objective: dict[str, Any]) -> Table:
     for title in ("", "windows", "burn", "errors"):
         table.add_column(title, no_wrap=True)
     for outage in objective["tiers"][0]["outages"]:
-        table.add_column(f"at {outage['outage']}", no_wrap=True)
+        table.add_column(f"at {outage['outage']}", overflow="fold")  # in a narrow terminal these give way
     for alert in objective["tiers"]:
         windows = f"{_seconds(alert['long_seconds'])}/{_seconds(alert['short_seconds'])}"
         threshold = f"> {shown(alert['threshold_ratio'] * 100, 6)} %"

@@ -162,7 +162,7 @@ def test_links_lead_to_sentry_the_runbook_the_trace_and_the_other_dashboards(exa
 @NEEDS_SDK
 def test_the_search_in_sentry_is_narrowed_to_a_service_only_where_its_events_have_that_tag(example):
     tagged = replace(example, tags=example.tags._replace(set={"service": "checkout"}))
-    for service, query in ((example, "is:unresolved&"), (tagged, "is:unresolved+service:${service}&")):
+    for service, query in ((example, "is:unresolved&"), (tagged, "is:unresolved+service:%22${service}%22&")):
         board = json.loads(dashboards.files(service)[dashboards.PATHS[names.DASHBOARD_SERVICE]])
         (address,) = [link["url"] for link in board["links"] if link["title"] == "Sentry issues"]
         assert query in address

@@ -34,18 +34,19 @@ async function read() {
     links: [...document.querySelectorAll("main a")].map((link) => [link.textContent, link.href]),
     elements: [...new Set([...document.querySelectorAll("body *")].map((each) => each.localName))],
     wide: document.documentElement.scrollWidth - document.documentElement.clientWidth,
+    cut: [...document.querySelectorAll(".card .wide")].filter((each) => each.scrollWidth > each.clientWidth + 1).length,
     charts: document.querySelectorAll("polyline").length, open: document.querySelectorAll("details[open]").length,
   }));
   return { ...state, said, asked: [...new Set(asked)], cookies: await page.context().cookies() };
 }
 
 async function accessible() {
-  // axe is run beside the page: its policy lets no other script in
+  // axe is run beside the page: its policy lets no other script in; text in the colour of its ground it only finds odd
   await page.evaluate(() => 0);
   const session = await page.context().newCDPSession(page);
   await session.send("Page.setBypassCSP", { enabled: true });
   await session.send("Runtime.evaluate", { expression: axe });
-  const found = await session.send("Runtime.evaluate", { expression: "axe.run(document).then((r) => JSON.stringify(r.violations.map((v) => [v.id, v.impact, v.nodes.map((n) => n.html.slice(0, 160))])))", awaitPromise: true });
+  const found = await session.send("Runtime.evaluate", { expression: "axe.run(document).then((r) => JSON.stringify([...r.violations, ...r.incomplete.filter((v) => v.nodes.some((n) => n.any.some((c) => c.data?.messageKey === 'equalRatio')))].map((v) => [v.id, v.impact, v.nodes.map((n) => n.html.slice(0, 160))])))", awaitPromise: true });
   return { violations: JSON.parse(found.result.value) };
 }
 

@@ -94,7 +94,7 @@ def test_the_verdict_names_the_worst_objective_and_counts_only_what_is_enough():
     meter = BudgetWindows(
         Store(), (Slo("availability", 0.01, 0.99), Slo("latency", 0.5, 0.5)), lambda: clock[0]
     )
-    assert verdict(objectives(meter)) == ("quiet", "No request was counted yet.")
+    assert verdict(objectives(meter)) == ("quiet", "No event of an objective in the last 1h.")
     cells = meter.counter_cells(meter.slos[0])
     meter._events.add(cells["good"], 96)
     meter._events.add(cells["bad"], 4)
@@ -105,6 +105,20 @@ def test_the_verdict_names_the_worst_objective_and_counts_only_what_is_enough():
     assert state == "bad" and sentence.startswith(
         "Availability burns its error budget at 17.2 times the allowed rate"
     )
+
+
+def test_of_many_objectives_in_trouble_the_verdict_names_the_worst_and_their_cards_come_first():
+    slos = tuple(Slo(f"route-{index}", 0.01, 0.99) for index in range(60))
+    meter = BudgetWindows(Store(), slos, lambda: NOW)
+    for index, slo in enumerate(slos):
+        meter._events.add(meter.counter_cells(slo)["good"], 100)
+        meter._events.add(meter.counter_cells(slo)["bad"], index if index >= 50 else 0)
+    every = objectives(meter)
+    state, sentence = verdict(every)
+    assert state == "bad" and sentence.startswith("Route-59 burns")
+    assert [sentence.count(f"oute-{index} ") for index in (59, 58, 57, 56)] == [1, 1, 1, 0]
+    assert sentence.endswith("; and 7 more.")
+    assert [each.slo.name for each in every] == [f"route-{index}" for index in (*range(50, 60), *range(50))]
 
 
 def test_a_promise_is_shown_as_it_was_made_and_a_total_outage_without_exponents():

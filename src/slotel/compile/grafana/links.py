@@ -43,7 +43,7 @@ def sentry_links(service: Service) -> tuple[Any, ...]:
     if not base:
         return ()
     tagged = "service" in {*service.tags.set, *service.tags.required}
-    mine = "+service:${service}" if tagged else ""
+    mine = "+service:%22${service}%22" if tagged else ""
     issues = f"{base}/issues/?query=is:unresolved{mine}&statsPeriod=24h"
     traces = f"{base}/explore/traces/?query={mine.removeprefix('+')}&statsPeriod=24h"
     return (p.url("Sentry issues", issues), p.url("Sentry traces", traces))

@@ -9,6 +9,7 @@ from slotel.compile.grafana.board import ANY, Row, choice, to_json
 from slotel.compile.grafana.links import alert_marks, deploy_marks
 from slotel.compile.grafana.panels import Query
 from slotel.config import names
+from slotel.config.drops import DROPS
 from slotel.config.service import Service
 
 OWN: Final = 'job=~"$job",instance=~"$instance"'
@@ -52,9 +53,12 @@ def _total(name: str) -> str:
 
 def _stats() -> tuple[Any, ...]:
     zero = f"or 0 * count({names.BUILD_INFO}{{{OWN}}})"
+    wanted = "|".join(reason for reason, each in DROPS.items() if each.is_wanted)
 
-    def lost(title: str, description: str, name: str, steps: tuple[Any, ...] = ZERO_IS_GOOD) -> Any:
-        expr = f"sum(increase({_total(name)}[$__range])) {zero}"
+    def lost(
+        title: str, description: str, name: str, steps: tuple[Any, ...] = ZERO_IS_GOOD, which: str = OWN
+    ) -> Any:
+        expr = f"sum(increase({name}_total{{{which}}}[$__range])) {zero}"
         return p.stat_panel(title, description, Query(expr), width=5, decimals=0,
                             thresholds=steps, no_value=NO_SLOTEL)  # fmt: skip
 
@@ -62,7 +66,8 @@ def _stats() -> tuple[Any, ...]:
         p.stat_panel("Instances by version", "Scraped instances, by slotel's version.",
                      Query(f"count by (version) ({names.BUILD_INFO}{{{OWN}}})", "{{version}}"), named=True,
                      no_value=NO_SLOTEL),
-        lost("Dropped", "Spans, errors and metrics lost in the shown time.", names.DROPPED),
+        lost("Dropped", "Spans, errors and metrics lost in the shown time. What the app or its configuration asked to "
+             "drop is only in the chart below.", names.DROPPED, which=f'{OWN},reason!~"{wanted}"'),
         lost("Stage errors", "Faults inside slotel: the stage was skipped, the service went on.", names.STAGE_ERRORS),
         lost("Tags repaired", "Tags that broke the policy, or were redacted.", names.TAG_VIOLATIONS,
              ((None, p.BLUE),)),

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import inf
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
+from slotel.config.duration import format_duration
 from slotel.config.ratio import shown
 from slotel.config.slo import HOUR, MIN_BAD_EVENTS, MINUTE, Slo, time_to_exhaustion
 from slotel.runtime.budget.windows import AlertState, BudgetWindows, Recent, Window
@@ -13,6 +14,8 @@ from slotel.runtime.budget.windows import AlertState, BudgetWindows, Recent, Win
 Health = Literal["good", "warn", "bad", "quiet"]
 """Worst last: `quiet` has no event to judge by."""
 _ORDER: tuple[Health, ...] = ("quiet", "good", "warn", "bad")
+_NAMED: Final = 3
+"""Objectives that the verdict names; of more it says how many."""
 
 
 class Objective(NamedTuple):
@@ -62,7 +65,7 @@ class Objective(NamedTuple):
 
 
 def objectives(windows: BudgetWindows) -> list[Objective]:
-    """Return every objective that the service counts, as it is now."""
+    """Return every objective that the service counts, as it is now, the unhealthy ones first."""
     every = []
     for index, slo in enumerate(windows.slos):
         remaining, burn = windows.remaining(index), windows.window(index, HOUR).burn
@@ -70,7 +73,7 @@ def objectives(windows: BudgetWindows) -> list[Objective]:
         limit_window, last_5m = windows.window(index, slo.window), windows.window(index, 5 * MINUTE)
         alerts, recent = windows.alerts(index), windows.recent(index)
         every.append(Objective(slo, limit_window, last_5m, remaining, exhaustion, alerts, recent))
-    return every
+    return sorted(every, key=lambda each: _ORDER.index(each.health), reverse=True)
 
 
 def verdict(every: Sequence[Objective]) -> tuple[Health, str]:
@@ -79,13 +82,18 @@ def verdict(every: Sequence[Objective]) -> tuple[Health, str]:
         return "quiet", "No objective is declared."
     health = max((each.health for each in every), key=_ORDER.index)
     if health == "quiet":
-        return health, "No request was counted yet."
+        shortest = min(each.limit_window.seconds for each in every)
+        return health, f"No event of an objective in the last {format_duration(shortest)}."
     if health == "good":
-        burning = [each.sentence for each in every if each.last_5m.burn > 1]
-        return health, _sentence(["all objectives are within budget", *burning])
-    return health, _sentence([each.sentence for each in every if each.health == health])
+        burning = [each for each in every if each.last_5m.burn > 1]
+        return health, _sentence(["all objectives are within budget"], burning)
+    return health, _sentence([], [each for each in every if each.health == health])
 
 
-def _sentence(parts: Sequence[str]) -> str:
+def _sentence(parts: list[str], named: Sequence[Objective]) -> str:
+    """Return a sentence on the objectives, those with the least budget by name."""
+    parts += [each.sentence for each in sorted(named, key=lambda each: each.remaining)[:_NAMED]]
+    if len(named) > _NAMED:
+        parts.append(f"and {len(named) - _NAMED} more")
     text = "; ".join(parts)
     return f"{text[:1].upper()}{text[1:]}."
