@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,8 +20,9 @@ WEEK: Final = 7 * 86400.0
 _CALLS: Final = f"{names.SPAN_CALLS}_total"
 _ENTRY: Final = 'span_kind=~"SPAN_KIND_SERVER|SPAN_KIND_CONSUMER"'
 _EXCLUDED: Final = 'http_response_status_code!="499",http_route!~"/health|/healthz|/livez|/readyz|/metrics"'
-_FAILED: Final = 'status_code="STATUS_CODE_ERROR"'
-_FAULTY: Final = 'status_code!="STATUS_CODE_ERROR",http_response_status_code=~"5.."'
+_ANSWERED: Final = 'http_response_status_code!~"5.."'
+_GOOD: Final = f'status_code!="STATUS_CODE_ERROR",{_ANSWERED}'
+_GOOD_HTTP: Final = f'error_type="",{_ANSWERED}'
 
 
 @click.command()
@@ -93,29 +93,27 @@ class _Store:
             ValueError: nothing is known of the service.
         """
         own = f"service_name={quote(service)},{_ENTRY},{_EXCLUDED}"
-        calls = self._events(f"{_CALLS}{{{own}}}")
-        if calls:
-            bad = self._events(f"{_CALLS}{{{own},{_FAILED}}}")
-            more = self._events(f"{_CALLS}{{{own},{_FAULTY}}}")
-            both = {route: bad.get(route, 0.0) + more.get(route, 0.0) for route in calls}
-            return "slo_events", self._joined(calls, both, f"{names.SPAN_DURATION}_bucket{{{own}}}")
-        own = f"job={quote(service)},{_EXCLUDED}"
-        calls = self._events(f"{HTTP}_count{{{own}}}")
-        if not calls:
+        found = self._routes(_CALLS, names.SPAN_DURATION, own, _GOOD)
+        if found:
+            return "slo_events", found
+        found = self._routes(f"{HTTP}_count", HTTP, f"job={quote(service)},{_EXCLUDED}", _GOOD_HTTP)
+        if not found:
             raise ValueError(f"no entry spans and no HTTP requests of '{service}' in the last {self._window}")
-        bad = self._events(f'{HTTP}_count{{{own},http_response_status_code=~"5.."}}')
-        return "http_server", self._joined(calls, bad, f"{HTTP}_bucket{{{own}}}")
+        return "http_server", found
 
-    def _joined(self, calls: Mapping[str, float], bad: Mapping[str, float], buckets: str) -> list[Route]:
+    def _routes(self, calls: str, duration: str, own: str, is_good: str) -> list[Route]:
+        """Return each route with its events; of the fast ones those that are good, as a latency objective counts."""
+        every, good = self._events(f"{calls}{{{own}}}"), self._events(f"{calls}{{{own},{is_good}}}")
         within: dict[str, dict[float, float]] = {}
-        for each in self._ask(f"sum by (http_route, le) (increase({buckets}[{self._window}]))"):
+        fast = f"{duration}_bucket{{{own},{is_good}}}"
+        for each in self._ask(f"sum by (http_route, le) (increase({fast}[{self._window}]))") if every else ():
             edge = float(each["metric"].get("le", "inf"))
             if edge != float("inf"):
                 route = str(each["metric"].get("http_route", ""))
                 within.setdefault(route, {})[edge] = float(each["value"][1])
         return [
-            Route(route, events, min(bad.get(route, 0.0), events), within.get(route, {}))
-            for route, events in calls.items()
+            Route(route, events, max(events - good.get(route, 0.0), 0.0), within.get(route, {}))
+            for route, events in every.items()
             if events > 0
         ]
 

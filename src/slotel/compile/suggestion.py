@@ -27,7 +27,7 @@ class Route:
     Args:
         events: number of events in the time.
         bad: how many of them failed.
-        within: edge of the histogram, in seconds → number of events that were faster.
+        within: edge of the histogram, in seconds → number of good events that were faster.
     """
 
     name: str
@@ -59,11 +59,15 @@ def suggest(routes: Sequence[Route], weeks: float) -> tuple[list[Draft], list[st
                 f"{route.name or 'the service'}: {route.events / weeks:.0f} events a week are too few: at 99 % one in "
                 "a hundred may fail, which is less than the five that an alert needs"
             )
-        elif route is whole:
-            drafts += _of(whole, weeks, "availability", "latency")
-        elif route.events < 0.98 * whole.events:  # else it is the service
-            name = _name(route.name)
-            drafts += _of(route, weeks, f"{name}-availability", f"{name}-latency")
+        elif route is whole or route.events < 0.98 * whole.events:  # else it is the service
+            name = f"{_name(route.name)}-" if route.name else ""
+            found = list(_of(route, weeks, f"{name}availability", f"{name}latency"))
+            drafts += found
+            if not found:
+                left_out.append(
+                    f"{route.name or 'the service'}: {route.bad / route.events * 100:.3g} % of {route.events:,.0f} "
+                    f"events failed: not even {LADDER[-1] * 100:g} % was met with a fifth of its budget left"
+                )
     return drafts, left_out
 
 
@@ -83,7 +87,11 @@ def _of(route: Route, weeks: float, availability: str, latency: str) -> Iterator
         if edge is not None:
             within = route.within[edge] / route.events
             yield Draft(
-                latency, share, f"{within * 100:.5g} % were faster than {_duration(edge)}", edge, route.name
+                latency,
+                share,
+                f"{within * 100:.5g} % were good and faster than {_duration(edge)}",
+                edge,
+                route.name,
             )
             return
 

@@ -182,6 +182,10 @@ def test_the_commands_on_a_past(tmp_path, monkeypatch):
     names = {slo.name: (slo.objective, slo.latency) for slo in service.slos}
     assert names["cart-availability"] == (0.999, None)
     assert names["cart-latency"] == (0.95, 0.25)
+    assert not {name for name in names if name.startswith("fails")}, (
+        "fast failures are no good events of a latency"
+    )
+    assert "# left out: /fails: 30 % of" in draft
 
 
 def _spans(hours):
@@ -191,6 +195,8 @@ def _spans(hours):
         ("/cart", "STATUS_CODE_UNSET", 1999),
         ("/cart", "STATUS_CODE_ERROR", 1),
         ("/rare", "STATUS_CODE_UNSET", 0.001),
+        ("/fails", "STATUS_CODE_UNSET", 70),
+        ("/fails", "STATUS_CODE_ERROR", 30),
         ("/work", "STATUS_CODE_UNSET", 500),
     ):
         labels = (
@@ -201,10 +207,19 @@ def _spans(hours):
             for i in range(hours * 120 + 1)
         )
     yield "# TYPE traces_span_metrics_duration_seconds histogram\n"
-    for edge, share in (("0.1", 0.5), ("0.25", 0.97), ("1.0", 0.975), ("+Inf", 1)):
-        labels = f'service_name="shop",span_kind="SPAN_KIND_SERVER",http_route="/cart",le="{edge}"'
-        yield from (
-            f"traces_span_metrics_duration_seconds_bucket{{{labels}}} {2000 * share * i} {START + i * STEP}\n"
-            for i in range(hours * 120 + 1)
+    fast = (1, 1, 1, 1)
+    for route, status, every, shares in (
+        ("/cart", "STATUS_CODE_UNSET", 2000, (0.5, 0.97, 0.975, 1)),
+        ("/work", "STATUS_CODE_UNSET", 500, fast),
+        ("/fails", "STATUS_CODE_UNSET", 70, fast),
+        ("/fails", "STATUS_CODE_ERROR", 30, fast),
+    ):
+        labels = (
+            f'service_name="shop",span_kind="SPAN_KIND_SERVER",http_route="{route}",status_code="{status}"'
         )
+        for edge, share in zip(("0.1", "0.25", "1.0", "+Inf"), shares, strict=True):
+            yield from (
+                f'traces_span_metrics_duration_seconds_bucket{{{labels},le="{edge}"}} {every * share * i} {START + i * STEP}\n'
+                for i in range(hours * 120 + 1)
+            )
     yield "# EOF\n"
