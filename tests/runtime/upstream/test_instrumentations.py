@@ -3,6 +3,7 @@
 import asyncio
 import os
 import sys
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import example, given
@@ -14,6 +15,7 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.util import http
 
+from slotel.runtime.upstream.otel.instrumentations import tornado
 from slotel.runtime.upstream.otel.instrumentations.instrumentors import patch_instrumentation
 from slotel.runtime.upstream.stdlib import quick_environment
 
@@ -293,3 +295,12 @@ def test_headers_are_captured_from_the_moment_they_are_asked_for(monkeypatch):
     monkeypatch.setenv("OTEL_INSTRUMENTATION_HTTP_CAPTURE_HEADERS_SERVER_RESPONSE", "x-kind")
     assert wsgi.collect_custom_request_headers_attributes(environ) == {"http.request.header.x_kind": ["a"]}
     assert wsgi.collect_custom_response_headers_attributes(answer) == {"http.response.header.x_kind": ["c"]}
+
+
+def test_a_method_called_as_something_else_of_a_tornado_handler_is_unknown_too():
+    """A handler has no method PROPFIND; it has a `request` and a `write`, which answer no such request."""
+    for method in ("PROPFIND", "REQUEST", "WRITE"):
+        request = SimpleNamespace(method=method)
+        handler = SimpleNamespace(SUPPORTED_METHODS=("GET",), get=len, write=len, request=request)
+        asked = tornado._naming_any_method(lambda _, asked: (asked.request.method, asked.get))
+        assert asked(None, handler) == ("GET", len)

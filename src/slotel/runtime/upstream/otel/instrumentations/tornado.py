@@ -86,10 +86,13 @@ def _leaving_fallbacks_out(original: Function) -> Function:
 
 
 def _naming_any_method(original: Function) -> Function:
-    """Name the route of a request whose method Tornado does not know as that of a GET."""
+    """Name the route of a request whose method Tornado does not know as that of a GET.
+
+    A handler may have something else of that name: `request`, `write`, `settings`.
+    """
 
     def route_from_rule(rule: Any, handler: Any) -> Any:
-        if not hasattr(handler, handler.request.method.lower()):
+        if handler.request.method not in handler.SUPPORTED_METHODS:
             handler = SimpleNamespace(get=handler.get, request=SimpleNamespace(method="GET"))
         return original(rule, handler)
 
