@@ -9,7 +9,8 @@ import pytest
 
 from slotel.compile import dashboards
 from slotel.compile.prometheus.rules import groups
-from support import scripted_day
+from slotel.config import names
+from support import scripted_day, services
 from support.backfilled import Past, past, scripted_past
 from support.shown import ask, faults, interpolate, panels, resolve
 
@@ -270,3 +271,23 @@ def test_queries_select_the_chosen_service_and_no_other_whatever_it_is_called(tm
             for name in names
         }
     assert found == {**{name: [f"x/{name}"] for name in names}, "shop": ["ns/shop", "x/shop"]}
+
+
+def test_an_objective_of_time_slices_is_held_to_its_slices_not_to_its_events(tmp_path):
+    """A tenth of the events fail, no minute over its 20 %: the promise of 95 % good minutes is kept."""
+    text = (
+        "service: shop\nslos:\n  - {name: minutes, objective: 95%, time_slices: {length: 2m, limit: 20%}}\n"
+    )
+    service = services.service(text)
+    moments = range(1772409600, 1772409600 + 3600, 15)
+    samples = ["# TYPE slo_events counter\n"]
+    for outcome, rate in (("good", 9), ("bad", 1), ("excluded", 0)):
+        series = f'slo_events_total{{service_name="shop",slo_name="minutes",slo_outcome="{outcome}",job="j",instance="i"}}'
+        samples += [f"{series} {rate * index} {at}\n" for index, at in enumerate(moments)]
+    board = json.loads(dashboards.files(service)[dashboards.PATHS[names.DASHBOARD_SERVICE]])
+    (gauge,) = [panel for panel in panels(board) if panel["title"] == "Error budget: rate against limit"]
+    values = {"service": "shop", "environment": ".*", "job": "j", "instance": "i", "datasource": ""}
+    with past(tmp_path, [*samples, "# EOF\n"], groups(service), moments[0], moments[-1]) as opened:
+        (answer,) = ask(gauge, opened, values)
+    (value,) = {float(each) for _, points in answer.series for _, each in points}
+    assert value == 0

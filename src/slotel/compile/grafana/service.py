@@ -146,9 +146,10 @@ def _glance() -> tuple[Any, ...]:
     bad = f'sum by (slo_name) (increase({events},slo_outcome="bad"}}[1h]))'
     all_ = f'sum by (slo_name) (increase({events},slo_outcome=~"good|bad"}}[1h]))'
     live = f'max by (slo_name) ({names.BUDGET_LIMIT}{{job=~"$job",instance=~"$instance"}})'
-    recorded = f"{at.BUDGET}{{{OBJECTIVES}}}"
     # gauges do not leave by OTLP: there the limit is the one that the rules record
-    limit = f'({live} or max by (slo_name) (label_join({recorded}, "slo_name", "", "sloth_slo")))'
+    limit = f"({live} or {_recorded(at.BUDGET)})"
+    # what the rules record holds for each kind of objective, time slices too; without rules it is the events' share
+    rate_1h = f"({_recorded(at.ratio('1h'))} or ({bad} or 0 * {all_}) / ({all_} > 0))"
     return (
         p.series_panel("Error rate by Sentry project", "Error events a minute handed to Sentry: "
                        'sentry_errors_total{project="…"}. Each is in the project\'s issues.',
@@ -156,13 +157,18 @@ def _glance() -> tuple[Any, ...]:
                        unit="cpm", width=8, overrides=(), no_value=NO_SENTRY),
         p.gauge_panel("Error budget: rate against limit", "Share of bad events in the last hour, in percent of each "
                       "objective's limit: from 100 % on the budget does not last.",
-                      Query(f"({bad} or 0 * {all_}) / ({all_} > 0) / on (slo_name) {limit}", "{{slo_name}}"),
+                      Query(f"{rate_1h} / on (slo_name) {limit}", "{{slo_name}}"),
                       width=8, no_value=NO_BUDGET),
         p.series_panel("Latency", "Duration of entry spans. A dot is one request (exemplar), a link to its "
                        "trace.",
                        *(Query(quantile(q, IN), name, exemplar=True) for q, name in QUANTILES),
                        unit=p.SECONDS, width=8, no_value=NO_SPANS),
     )  # fmt: skip
+
+
+def _recorded(name: str) -> str:
+    """Return a record of the service's objectives by the label that their counters have; of groups the worst."""
+    return f'max by (slo_name) (label_join({name}{{{OBJECTIVES}}}, "slo_name", "", "sloth_slo"))'
 
 
 def _now() -> tuple[Any, ...]:
