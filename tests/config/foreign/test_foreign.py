@@ -366,10 +366,9 @@ def test_objects_of_other_kinds_in_the_same_file_are_passed_over():
     deployment = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: x}\n---\n"
     reading = read(deployment + CRD)
     assert (reading.problems, reading.service.name, len(reading.service.slos)) == ((), "myservice", 1)
-    misspelt = deployment + CRD + "---\n" + CRD.replace("kind: Prom", "kind: Porm")
-    assert ["no objective of a known format" in str(each.expectation) for each in read_all(misspelt)] == [
-        True
-    ]
+    for right, wrong in (("kind: Prom", "kind: Porm"), ("sloth.slok.dev", "slothslok.dev")):
+        (problem,) = read_all(f"{deployment}{CRD}---\n{CRD.replace(right, wrong)}")
+        assert "no objective of a known format" in problem.expectation
     bare = deployment + CRD + "---\n" + SLOTH.replace('version: "prometheus/v1"\n', "")
     assert len(read_all(bare)) == 1
 

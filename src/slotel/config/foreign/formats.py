@@ -161,7 +161,9 @@ def _is_of_kubernetes(node: Mapping[str, Any]) -> bool:
     """Return whether it is an object of another kind, such as a Deployment, which may stand in the same file."""
     version, kind = node.get("apiVersion"), node.get("kind")
     known = ("openslo", pyrra.VERSION.partition("/")[0], sloth.RESOURCE.partition("/")[0])
-    return isinstance(version, str) and isinstance(kind, str) and not version.startswith(known)
+    if not isinstance(version, str) or not isinstance(kind, str):
+        return False
+    return not version.startswith(known) and kind not in {sloth.KIND, pyrra.KIND, "SLO"}
 
 
 def _is_openslo(node: Mapping[str, Any]) -> bool:
