@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from opentelemetry.exporter.prometheus import PrometheusMetricReader
 from opentelemetry.metrics import Observation
 from opentelemetry.sdk.metrics import MeterProvider
@@ -18,6 +20,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from slotel.runtime.metrics.instruments.fork_reset import count_from_zero_after_fork
 from slotel.runtime.metrics.scrape.exposition import Exposition
+from slotel.runtime.metrics.scrape.merge import added
 from slotel.runtime.metrics.scrape.sources.app_metrics import AppMetrics
 from slotel.runtime.metrics.scrape.sources.published import combine, decode, encode, over_processes
 from slotel.runtime.metrics.store.store import Family, Store
@@ -276,3 +279,28 @@ print(alone, os.waitpid(child, 0)[1])
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=170)
     assert (done.stdout, done.stderr) == ("False 0\n", "")
+
+
+def counter_of(value: float) -> Family:
+    return Family("spent", "counter", "", "", ("kind",), (), {("a",): (value,)})
+
+
+@pytest.mark.unit
+@given(values=st.lists(st.floats(0, 1e18), min_size=3, max_size=8), at=st.data())
+def test_no_death_of_a_process_lets_a_counter_of_the_app_fall_or_rise_by_its_last_bit(values, at):
+    def total(families):
+        (family,) = families
+        return family.series["a",][0]
+
+    before = total(added(map(counter_of, values)))
+    order = at.draw(st.permutations(values))
+    first, second = sorted(at.draw(st.integers(0, len(order))) for _ in range(2))
+    once = combine([encode([counter_of(value)]) for value in order[:first]])
+    twice = combine([once, *(encode([counter_of(value)]) for value in order[first:second])])
+    assert total(added([*(decode(twice) or ()), *map(counter_of, order[second:])])) == before
+
+
+@pytest.mark.parametrize("values", [(float("inf"), 1.0), (float("inf"), float("-inf"), 1.0), (1e308, 1e308)])
+def test_values_that_are_infinite_are_added_as_floats_are(values):
+    (family, *_) = added(decode(combine([encode([counter_of(value)]) for value in values])) or ())
+    assert repr(family.series["a",][0]) == repr(sum(values))

@@ -105,3 +105,27 @@ def test_rings_add_the_same_epoch_and_keep_the_newer(one, other) -> None:
     back = ring(other)
     merge_ring(back, ring(one), 1)
     assert back == ring(expected)
+
+
+seconds = st.lists(st.floats(0, 1e6), min_size=2, max_size=9)
+
+
+@given(seconds=seconds, at=st.data())
+def test_no_death_of_a_process_lets_a_sum_of_seconds_fall_or_rise_by_its_last_bit(seconds, at) -> None:
+    found = [part({"a": [1, 0, 0, value, 1]}, {}) for value in seconds]
+    before = shown(merge(found))["spans"]
+    order, number = at.draw(st.permutations(found)), at.draw(st.integers(1, len(found)))
+    assert shown(merge([*order[number:], folded(order[:number])]))["spans"] == before
+    assert abs(before[0]["a",][-1] - sum(seconds)) < 1e-5
+
+
+def test_a_sum_never_falls_when_a_second_process_begins_to_count():
+    alone = shown(merge([part({"a": [1, 0, 0, 0.1, 1]}, {})]))["spans"][0]["a",]
+    both = [part({"a": [1, 0, 0, 0.1, 1]}, {}), part({"a": [0, 0, 0, 0.0, 0]}, {})]
+    assert alone[-1] == 0.1
+    assert 0.1 <= shown(merge(both))["spans"][0]["a",][-1] < 0.1 + 1e-6
+
+
+def test_an_infinity_that_a_broken_file_holds_raises_nothing():
+    both = [part({"a": [1, 0, 0, value, 1]}, {}) for value in (float("inf"), 0.1)]
+    assert shown(merge(both))["spans"][0]["a",][:3] == [2, 0, 0]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
-from operator import add
+from math import fsum, isfinite
 from typing import Any, cast
 
 from slotel.runtime.metrics.store.family import portions
@@ -63,21 +63,50 @@ def relabelled(family: Family, names: tuple[str, ...]) -> Family:
     return replace(family, label_names=names, series=moved(family.series), exemplars=moved(family.exemplars))
 
 
-def added(families: Iterable[Family]) -> Iterator[Family]:
+def added(families: Iterable[Family], *, keeps_rests: bool = False) -> Iterator[Family]:
     """Yield one family for each name and kind: series summed, the earliest start, the latest exemplars.
 
-    A histogram whose bounds differ from the first one's cannot be added, and is left out.
+    A sum is the float that is next to the exact one, so no order of the families lets a counter fall by its last bit,
+    which Prometheus would take for one that began anew. A histogram whose bounds differ from the first one's cannot be
+    added, and is left out.
+
+    Args:
+        keeps_rests: yields a second family of the same name with what the sums lack of the exact ones, for families
+            that will be added to others later.
     """
-    sums: dict[tuple[str, str], Family] = {}
+    groups: dict[tuple[str, str], Family] = {}
     for family in families:
         key = (family.name, family.kind)
-        first = sums.get(key)
+        first = groups.get(key)
         if first is None:
-            sums[key] = replace(family, series=dict(family.series), exemplars=dict(family.exemplars))
+            rows = {values: [row] for values, row in family.series.items()}
+            groups[key] = replace(family, series=cast("Any", rows), exemplars=dict(family.exemplars))
         elif first.bounds == family.bounds:
-            sums[key] = _sum(first, family)
+            groups[key] = _grouped(first, family)
         yield_gil()
-    yield from sums.values()
+    for group in groups.values():
+        sums, rests = _Rows(), _Rows()
+        for values, rows in chain.from_iterable(portions(cast("dict[Any, list[Any]]", group.series).items())):
+            if len(rows) == 1:
+                sums[values] = rows[0]
+                continue
+            columns = list(zip(*rows, strict=True))
+            sums[values] = row = tuple(map(_exact, columns))
+            if keeps_rests:
+                both = zip(columns, row, strict=True)
+                rest = [_exact((*column, -total)) if isfinite(total) else 0.0 for column, total in both]
+                rests.update({values: rest} if any(rest) else {})
+        yield replace(group, series=sums)
+        if rests:
+            yield replace(group, series=rests, exemplars={})
+
+
+def _exact(values: Sequence[float]) -> float:
+    """Return the float that is next to the sum; where one is infinite, what adding gives."""
+    try:
+        return fsum(values)
+    except (OverflowError, ValueError):
+        return sum(values)
 
 
 def _alike(*families: Family) -> list[Family]:
@@ -97,12 +126,11 @@ def _joined(first: Family, second: Family, complain: Callable[[str], None]) -> F
     )
 
 
-def _sum(first: Family, second: Family) -> Family:
-    """Add to the first, whose rows are this module's own."""
-    first, second = _alike(first, second)
-    series, exemplars = cast("_Rows", first.series), cast("_Rows", first.exemplars)
-    for values, row in chain.from_iterable(portions(second.series.items())):
-        standing = series.get(values)
-        series[values] = row if standing is None else tuple(map(add, standing, row))
-    exemplars.update(second.exemplars)
-    return replace(first, created=min(first.created, second.created))
+def _grouped(group: Family, family: Family) -> Family:
+    """Put a family's rows beside those of a group, whose series are lists of rows and this module's own."""
+    group, family = _alike(group, family)
+    series, exemplars = cast("_Rows", group.series), cast("_Rows", group.exemplars)
+    for values, row in chain.from_iterable(portions(family.series.items())):
+        series.setdefault(values, []).append(row)
+    exemplars.update(family.exemplars)
+    return replace(group, created=min(group.created, family.created))

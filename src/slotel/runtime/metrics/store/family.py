@@ -103,6 +103,8 @@ class ProcessSnapshot(NamedTuple):
     exemplars: Mapping[int, Exemplar]
 
 
+_PARTS: Final = float(1 << 20)
+"""Parts of a second that sums are kept to: multiples of it are added exactly up to 272 years."""
 PORTION: Final = 100
 """Series that are added in one go: a few tenths of a millisecond."""
 _Item = TypeVar("_Item")
@@ -165,7 +167,25 @@ def _add_rows(
     for values, slot in portion:
         row = cells[slot : slot + size]
         standing = get(values)
-        into[values] = row if standing is None else array("d", map(add, standing, row))
+        into[values] = row if standing is None else add_rows(shape, standing, row)
+
+
+def add_rows(shape: Shape, first: Sequence[float], second: Sequence[float]) -> array[float]:
+    """Return the sum of two rows: the same whatever the order in which several rows are added.
+
+    Prometheus takes a counter that falls by the last bit for one that began anew. So the sums of a histogram's values
+    are rounded up to a microsecond before they are added: then no addition rounds.
+    """
+    added = array("d", map(add, first, second))
+    if shape.kind == "histogram":
+        at = len(shape.bounds) + 1
+        added[at] = _rounded_up(first[at]) + _rounded_up(second[at])
+    return added
+
+
+def _rounded_up(seconds: float) -> float:
+    """Return a multiple of `1 / _PARTS`; float arithmetic alone, which a broken file's infinity raises nothing in."""
+    return -(-seconds * _PARTS // 1.0) / _PARTS
 
 
 def _add_exemplars(

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from operator import add
 from typing import Final, NamedTuple
 
 from slotel.config import names
 from slotel.config.drops import drop
 from slotel.runtime.logs import LOG
-from slotel.runtime.metrics.store.family import OVERFLOW, Labels, ProcessSnapshot, Shape
+from slotel.runtime.metrics.store.family import OVERFLOW, Labels, ProcessSnapshot, Shape, add_rows
 from slotel.runtime.metrics.store.ring import merge_ring
 from slotel.runtime.metrics.workers.directories import is_alive
 from slotel.runtime.metrics.workers.file_reader import Peer, WorkerFileReader
@@ -145,7 +144,7 @@ def add_up(
                 elif shape.kind == "ring":
                     merge_ring(standing, row, shape.ring[2])
                 else:
-                    rows[key] = array("d", map(add, standing, row))
+                    rows[key] = add_rows(shape, standing, row)
     return list(tables.values())
 
 

@@ -60,7 +60,7 @@ def lasting(families: Iterable[Family]) -> list[Family]:
 
 def combine(files: Sequence[bytes]) -> bytes:
     """Return one file that holds what those of dead processes held."""
-    return encode(added(lasting(chain.from_iterable(filter(None, map(decode, files))))))
+    return encode(added(lasting(chain.from_iterable(filter(None, map(decode, files)))), keeps_rests=True))
 
 
 def _of_process(family: Family, pid: str) -> Family:
