@@ -3,6 +3,7 @@
 import asyncio
 import functools
 import inspect
+import types
 
 import pytest
 from opentelemetry import trace
@@ -226,6 +227,46 @@ def test_methods_of_every_kind_are_tracked(spans):
     assert (Shop().load(), Shop.make(), Shop.free()) == ("load", Shop, "free")
     assert (Shop.of_class(), Shop().of_class(), Shop.of_nothing()) == (Shop, Shop, "nothing")
     assert len(spans()) == 6
+
+
+def test_a_property_stays_one_and_is_a_span_whenever_it_is_computed(spans):
+    class Shop:
+        @tracker.track_function
+        @property
+        def price(self):
+            return 4
+
+        @price.setter
+        def price(self, _value):
+            raise ValueError("fixed")
+
+        @tracker.track_function(name="rates")
+        @functools.cached_property
+        def rates(self):
+            return 5
+
+        half = tracker.track_function(functools.partialmethod(lambda _shop, number: number, 6))
+        unknown = tracker.track_function(7)
+
+    shop = Shop()
+    assert (shop.price, shop.price, shop.rates, shop.rates, shop.half(), shop.unknown) == (4, 4, 5, 5, 6, 7)
+    with pytest.raises(ValueError, match="fixed"):
+        shop.price = 1
+    assert [span.name.rpartition(".")[2] for span in spans()] == ["price", "price", "rates", "<lambda>"]
+
+
+def test_a_generator_that_is_awaited_stays_one(spans):
+    @tracker.track_function
+    @types.coroutine
+    def turn():
+        yield
+        return trace.get_current_span().get_span_context().is_valid
+
+    async def use():
+        return await turn()
+
+    assert asyncio.run(use())
+    assert len(spans()) == 1
 
 
 class Calls:

@@ -102,7 +102,7 @@ def _compose(environ: MutableMapping[str, str], configure_sdk: Callable[[], None
     service = reading.service
     name_service(service, environ)
     report(validate_sampler(environ, service.sentry.traces_sample_rate))
-    log(samples_nothing(environ))
+    log(samples_nothing(service.sentry, environ))
     PROCESS.hook()
     provider = tracer_provider(environ, configure_sdk)
     runtime = _build(service, dict(provider.resource.attributes))

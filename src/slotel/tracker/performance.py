@@ -43,7 +43,7 @@ class PerformanceTracker:
         name: str | None = None,
         attributes: Attributes | None = None,
     ) -> F | Callable[[F], F]:
-        """Create an INTERNAL span for each call.
+        """Create an INTERNAL span for each call, or for each time that a property is computed.
 
         Args:
             function: what is tracked; a text here is the name.
@@ -102,6 +102,14 @@ def _decorated(function: Any, name: str | None, attributes: Attributes | None, k
         return functools.partial(_decorated, name=name, attributes=attributes, kind=kind)
     if isinstance(function, (classmethod, staticmethod)):
         return type(function)(_decorated(function.__func__, name, attributes, kind))
+    if type(function) is property:  # a subclass may be made of other arguments
+        return function.getter(_decorated(function.fget, name, attributes, kind))
+    if not callable(
+        function
+    ):  # a `cached_property` or `partialmethod` calls what it holds; others stay as they are
+        if hasattr(function, "func"):
+            function.func = _decorated(function.func, name, attributes, kind)
+        return function
     module, qualified = _names_of(function)
     made = _SpanOf(
         name or qualified, {"code.function.name": f"{module}.{qualified}", **(attributes or {})}, kind
@@ -218,10 +226,16 @@ def _wrap_async_generator(function: Any, made: _SpanOf) -> Any:
     return tracked
 
 
+def _is_awaited(function: Any) -> bool:
+    """Return whether a call is awaited: of a coroutine function, or a generator under `types.coroutine`."""
+    flags = getattr(getattr(function, "__code__", None), "co_flags", 0)
+    return inspect.iscoroutinefunction(function) or bool(flags & inspect.CO_ITERABLE_COROUTINE)
+
+
 _WRAPPERS: Final[tuple[tuple[Callable[[Any], bool], Callable[[Any, _SpanOf], Any]], ...]] = (
     (inspect.isasyncgenfunction, _wrap_async_generator),
+    (_is_awaited, _wrap_coroutine),
     (inspect.isgeneratorfunction, _wrap_generator),
-    (inspect.iscoroutinefunction, _wrap_coroutine),
 )
 
 

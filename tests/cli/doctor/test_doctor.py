@@ -138,12 +138,14 @@ ENVIRONMENTS = {
     ),
     "a propagator that is none": ({"OTEL_PROPAGATORS": "pigeon"}, "SLO123", "there is no propagator 'pigeon'"),
     "a wrong propagator among others": ({"OTEL_PROPAGATORS": "tracecontext,b3x,"}, "SLO123", "there is no propagator 'b3x'"),
+    "sentry-sdk's propagator without its processor": ({"OTEL_PROPAGATORS": "tracecontext, sentry"}, "SLO123", "in mode sdk only"),
     "a sampler that is none": ({"OTEL_TRACES_SAMPLER": "pigeon"}, "SLO122", "built in are"),
     "a ratio that is none": (
         {"OTEL_TRACES_SAMPLER": "traceidratio", "OTEL_TRACES_SAMPLER_ARG": "lots"}, "SLO122", "write a ratio from 0 to 1",
     ),
     "a sampler that samples nothing": ({"OTEL_TRACES_SAMPLER": "always_off"}, "SLO124", "the sampler samples no trace (always_off"),
-    "a rate of zero": ({"SENTRY_TRACES_SAMPLE_RATE": "0"}, "SLO124", "the sampler samples no trace (parentbased_traceidratio 0"),
+    "a rate of zero": ({"SENTRY_TRACES_SAMPLE_RATE": "0"}, "SLO124", "the sampler samples no trace (parentbased_traceidratio 0): only traces that sentry.keep names are sent"),
+    "a rate of zero in mode sdk": ({"SENTRY_TRACES_SAMPLE_RATE": "0", "SLOTEL_SENTRY_MODE": "sdk"}, "SLO124", "(parentbased_traceidratio 0): none is sent"),
     "Flask's instrumentation disabled": (
         {"OTEL_PYTHON_DISABLED_INSTRUMENTATIONS": "flask,redis"}, "SLO133", "disables flask: its requests are counted at the server",
     ),

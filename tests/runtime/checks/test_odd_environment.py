@@ -46,7 +46,7 @@ def test_no_value_of_a_variable_ends_the_look_at_the_others(name, monkeypatch):
         assert max((len(str(each)) for each in found if each.status != "ok"), default=0) < 1500, value
         assert 0 <= read_address(environ)[1] <= 65535
         validate_sampler(environ, reading.service.sentry.traces_sample_rate)
-        list(environment.samples_nothing(environ))
+        list(environment.samples_nothing(reading.service.sentry, environ))
         assert describe_exports(reading.service, environ)
         otlp({"OTEL_TRACES_EXPORTER": "otlp", **environ}, {})
 

@@ -46,6 +46,7 @@ def checks(reading: Reading, environ: Mapping[str, str]) -> tuple[tuple[Any, ...
         ("django", instrumentation.django, environ),
         ("sampling", environment.sampler, reading, environ),
         ("propagation", environment.propagators, environ),
+        ("propagation", environment.sentrys_propagator, reading, environ),
         ("exporters", environment.exporters, environ),
         ("sentry", sentry.configured, reading.service.sentry.dsn),
         ("metrics", environment.address, environ),

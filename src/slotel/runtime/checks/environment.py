@@ -12,7 +12,7 @@ from slotel.component_names import read_propagators, wrong_components
 from slotel.config.names import SENTRY_DSN
 from slotel.config.problem import variable
 from slotel.config.ratio import parse_ratio, shown
-from slotel.config.service import Reading
+from slotel.config.service import Reading, SentrySettings
 from slotel.config.variables import unknown_variables
 from slotel.launch import VARIABLE
 from slotel.runtime.finding import Finding, of_note, of_problem
@@ -107,10 +107,10 @@ def sampler(reading: Reading, environ: Mapping[str, str]) -> Iterator[Finding]:
     settled = dict(environ)
     for problem in validate_sampler(settled, reading.service.sentry.traces_sample_rate):
         yield of_problem("sampling", problem)
-    yield from samples_nothing(settled)
+    yield from samples_nothing(reading.service.sentry, settled)
 
 
-def samples_nothing(settled: Mapping[str, str]) -> Iterator[Finding]:
+def samples_nothing(sentry: SentrySettings, settled: Mapping[str, str]) -> Iterator[Finding]:
     """Whether the sampler that will be used samples nothing."""
     name = settled.get(SAMPLER, "").strip().lower()
     argument = settled.get(ARGUMENT, "").strip()
@@ -118,7 +118,9 @@ def samples_nothing(settled: Mapping[str, str]) -> Iterator[Finding]:
         name.endswith("traceidratio") and argument and parse_ratio(argument) == 0
     ):
         shown = f"{name} {argument}".strip()
-        text = f"the sampler samples no trace ({shown}): only failed and slow requests are traced"
+        keeps = sentry.mode == "transactions" and sentry.keep and sentry.keep_per_minute
+        sent = "only traces that sentry.keep names are sent" if keeps else "none is sent"
+        text = f"the sampler samples no trace ({shown}): {sent}"
         yield Finding("sampling", "info", text, "", "SLO124")
 
 
@@ -135,6 +137,16 @@ def propagators(environ: Mapping[str, str]) -> Iterator[Finding]:
     if wrong is not None:
         yield Finding(
             "propagation", "fail", f"{variable(VARIABLE, named)}: {wrong.problem}", wrong.fix, "SLO123"
+        )
+
+
+def sentrys_propagator(reading: Reading, environ: Mapping[str, str]) -> Iterator[Finding]:
+    """Whether sentry-sdk's propagator is named where it writes no headers: without sentry-sdk's span processor."""
+    named = environ.get(VARIABLE, "")
+    if "sentry" in map(str.strip, named.split(",")) and reading.service.sentry.mode != "sdk":
+        text = f"{variable(VARIABLE, named)}: sentry-sdk's propagator writes its headers in mode sdk only"
+        yield Finding(
+            "propagation", "warn", text, "write slotel in the place of sentry, or unset it", "SLO123"
         )
 
 

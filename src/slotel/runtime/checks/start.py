@@ -54,6 +54,7 @@ def before_start(reading: Reading, environ: Mapping[str, str]) -> Iterator[Findi
     yield from examined("configuration", environment.configuration, reading)
     yield from examined("configuration", settings.patterns, reading)
     yield from examined("sentry", environment.release, reading)
+    yield from examined("propagation", environment.sentrys_propagator, reading, environ)
     for subject, check in _CHECKS:
         yield from examined(subject, check, environ)
     yield from examined("service", environment.service_name, reading, environ)

@@ -71,7 +71,7 @@ def added(families: Iterable[Family], *, keeps_rests: bool = False) -> Iterator[
     added, and is left out.
 
     Args:
-        keeps_rests: yields a second family of the same name with what the sums lack of the exact ones, for families
+        keeps_rests: yields further families of the same name with what the sums lack of the exact ones, for families
             that will be added to others later.
     """
     groups: dict[tuple[str, str], Family] = {}
@@ -79,26 +79,33 @@ def added(families: Iterable[Family], *, keeps_rests: bool = False) -> Iterator[
         key = (family.name, family.kind)
         first = groups.get(key)
         if first is None:
-            rows = {values: [row] for values, row in family.series.items()}
-            groups[key] = replace(family, series=cast("Any", rows), exemplars=dict(family.exemplars))
+            begun: _Rows = {values: [row] for values, row in family.series.items()}
+            groups[key] = replace(family, series=begun, exemplars=dict(family.exemplars))
         elif first.bounds == family.bounds:
             groups[key] = _grouped(first, family)
         yield_gil()
     for group in groups.values():
-        sums, rests = _Rows(), _Rows()
-        for values, rows in chain.from_iterable(portions(cast("dict[Any, list[Any]]", group.series).items())):
+        levels: dict[int, _Rows] = {0: {}}
+        for values, rows in chain.from_iterable(portions(cast("_Rows", group.series).items())):
             if len(rows) == 1:
-                sums[values] = rows[0]
+                levels[0][values] = rows[0]
                 continue
-            columns = list(zip(*rows, strict=True))
-            sums[values] = row = tuple(map(_exact, columns))
-            if keeps_rests:
-                both = zip(columns, row, strict=True)
-                rest = [_exact((*column, -total)) if isfinite(total) else 0.0 for column, total in both]
-                rests.update({values: rest} if any(rest) else {})
-        yield replace(group, series=sums)
-        if rests:
-            yield replace(group, series=rests, exemplars={})
+            columns = tuple(zip(*rows, strict=True))
+            parts = [tuple(map(_exact, columns))]
+            while keeps_rests and any(rest := _rest(columns, parts)):
+                parts.append(rest)
+            for level, part in enumerate(parts):
+                levels.setdefault(level, {})[values] = part
+        for level, series in levels.items():
+            yield replace(group, series=series, exemplars={} if level else group.exemplars)
+
+
+def _rest(columns: Iterable[Sequence[float]], parts: Sequence[Sequence[float]]) -> tuple[float, ...]:
+    """Return what the parts of the columns' sums lack of them; 0 for one that is no finite number."""
+    return tuple(
+        _exact((*column, *(-part for part in given))) if isfinite(given[0]) else 0.0
+        for column, given in zip(columns, zip(*parts, strict=True), strict=True)
+    )
 
 
 def _exact(values: Sequence[float]) -> float:
