@@ -228,6 +228,11 @@ def test_explain_gives_the_numbers_of_an_objective(tmp_path):
     shown = slotel("explain", cwd=tmp_path).stdout
     assert "99.9 % of the requests of shop are good, in every 30d (rolling)" in shown
     assert all(len(line) < 140 for line in shown.splitlines())
+    few = json.loads(slotel("explain", "--rate", "0.001", "--json", cwd=tmp_path).stdout)
+    outages = [tier["outages"][0] for tier in few["objectives"][0]["tiers"]]
+    assert [outage["detected_after_seconds"] for outage in outages] == [None, 5000, 5000, 5000], (
+        "an hour has 3.6 events of the five that an alert needs; they come within 5000 seconds"
+    )
     cut = FINE.replace("99.9%", "90%")  # "omitted: it can never fire" is longer than what it stands under
     (tmp_path / "slotel.yaml").write_text(cut)
     shown = slotel("explain", cwd=tmp_path).stdout

@@ -6,6 +6,7 @@ Source of when an alert fires: SRE workbook, chapter 5: "(1 − SLO) / error rat
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import inf
 from typing import Any, Final
 
 from slotel.compile.conventions import limit_window, period_name
@@ -62,7 +63,8 @@ def explain(service: Service, slo: Slo, per_second: float) -> dict[str, Any]:
         else f"more than {percent(slo.limit)} bad within {format_duration(limit_window(service, slo))}",
         "min_bad_events": MIN_BAD_EVENTS,
         "tiers": [
-            _burn_rate_alert(slo, alert) for alert in (*slo.burn_rate_alerts(), *slo.unreachable_alerts())
+            _burn_rate_alert(slo, alert, per_second)
+            for alert in (*slo.burn_rate_alerts(), *slo.unreachable_alerts())
         ],
     }
 
@@ -131,13 +133,13 @@ def _values(attributes: Mapping[str, tuple[str, ...]], sentence: str) -> list[st
     return [sentence.format(key=key, values=" or ".join(values)) for key, values in attributes.items()]
 
 
-def _burn_rate_alert(slo: Slo, alert: BurnRateAlert) -> dict[str, Any]:
+def _burn_rate_alert(slo: Slo, alert: BurnRateAlert, per_second: float) -> dict[str, Any]:
     burn = alert.burn_rate(slo.period.seconds)
     twice = min(2 * slo.limit, 1.0)
     reachable = is_reachable(slo, alert)
     outages = []
     for name, ratio in (*((percent(each), each) for each in OUTAGES), (f"2× ({percent(twice)})", twice)):
-        seconds = detection_time(slo, alert, ratio) if reachable else None
+        seconds = detection_time(slo, alert, ratio, per_second) if reachable else None
         spent = None if seconds is None else budget_spent(slo, ratio, seconds)
         found = {"detected_after_seconds": seconds, "budget_spent_ratio": spent}
         outages.append({"outage": name, "error_ratio": ratio, **found})
@@ -167,11 +169,14 @@ def counted_ratio(slo: Slo, error_ratio: float) -> float:
     return 1.0 if error_ratio > slo.slices.limit else 0.0
 
 
-def detection_time(slo: Slo, alert: BurnRateAlert, error_ratio: float) -> float | None:
+def detection_time(
+    slo: Slo, alert: BurnRateAlert, error_ratio: float, per_second: float = inf
+) -> float | None:
     """Return seconds from the begin of an outage until the alert fires; None if it never does.
 
     Args:
         error_ratio: share of bad events during the outage, in (0, 1]; none before it.
+        per_second: events a second. The long window must hold as many bad ones as an alert needs.
 
     >>> from slotel.config.slo import BURN_RATE_ALERTS
     >>> detection_time(Slo("checkout", limit=0.001, objective=0.999), BURN_RATE_ALERTS[0], 1.0)
@@ -181,8 +186,11 @@ def detection_time(slo: Slo, alert: BurnRateAlert, error_ratio: float) -> float 
     ratio = counted_ratio(slo, error_ratio)
     if ratio <= threshold:
         return None
-    enough = MIN_BAD_EVENTS * slo.slices.seconds if slo.slices is not None else 0.0
-    return round(max(threshold / ratio * alert.long, enough), 6)
+    if slo.unit == "minutes":  # of a ratio that Prometheus gives there are no events
+        enough = 0.0
+    else:
+        enough = MIN_BAD_EVENTS * (slo.slices.seconds if slo.slices else 1 / (per_second * ratio))
+    return round(max(threshold / ratio * alert.long, enough), 6) if enough <= alert.long else None
 
 
 def budget_spent(slo: Slo, error_ratio: float, seconds: float) -> float:

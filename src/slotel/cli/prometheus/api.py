@@ -7,6 +7,7 @@ import math
 import urllib.error
 import urllib.parse
 import urllib.request
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -24,20 +25,29 @@ class PrometheusApi:
     """Prometheus' HTTP API.
 
     Args:
-        url: address, with a path if there is one: `https://prom.example/prometheus`.
+        url: address, with a path if there is one: `https://prom.example/prometheus`. A user and password in it are sent
+            as Authorization, unless a header is, and are in no message.
         headers: `Name: value` each.
     """
 
     def __init__(self, url: str, headers: Sequence[str] = ()) -> None:
         if not url.startswith(("http://", "https://")):
             raise PrometheusError(f"{url!r}: an address starts with https:// or http://")
-        self._url = url.rstrip("/")
+        try:
+            parts = urllib.parse.urlsplit(url)
+        except ValueError as error:
+            raise PrometheusError(f"{error}: give https://HOST[:PORT][/PATH]") from error
+        credentials, at, host = parts.netloc.rpartition("@")
+        self._url = parts._replace(netloc=host).geturl().rstrip("/")
         self._headers = {}
+        if at:
+            encoded = b64encode(urllib.parse.unquote(credentials).encode()).decode()
+            self._headers["Authorization"] = f"Basic {encoded}"
         for header in headers:
             name, colon, value = header.partition(":")
             if not colon:
                 raise PrometheusError("--header: write 'Name: value'")
-            self._headers[name.strip()] = value.strip()
+            self._headers[name.strip().capitalize()] = value.strip()  # as urllib does: one of each
 
     def query(self, expr: str, at: float | None = None) -> list[dict[str, Any]]:
         """Return the samples of an expression."""
