@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from concurrent import futures
 
@@ -59,12 +60,37 @@ def data_loss(_request, context):
     return b""
 
 
-def leaves(_request, context):
+def until_over(context):
     for _ in range(400):
         if not context.is_active():
-            return b""
+            return
         time.sleep(0.02)
-    return b"the client is still there"
+
+
+def leaves(_request, context):
+    until_over(context)
+    return b""
+
+
+def late(_request, context):
+    until_over(context)
+    return b""
+
+
+def late_refusal(_request, context):
+    until_over(context)
+    context.abort(grpc.StatusCode.NOT_FOUND, "no")
+
+
+def late_raises(_request, context):
+    until_over(context)
+    raise ValueError("late_raises")
+
+
+def stream_late(_request, context):
+    yield b"part"
+    until_over(context)
+    yield b"part"
 
 
 def stream_breaks(_request, _context):
@@ -108,7 +134,7 @@ class RichStatus(grpc.Status):
 
 SYNC = (
     ok, takes_unreadable, raises, raises_bare, not_found, internal, data_loss, leaves, stream_breaks, gives_none, stream_text, stream_number, rich_status,
-    rich_refusal, uncompressed,
+    rich_refusal, uncompressed, late, late_refusal, late_raises, stream_late,
 )  # fmt: skip
 
 
@@ -152,6 +178,17 @@ async def aio_data_loss(_request, context):
 async def aio_leaves(_request, _context):
     await asyncio.sleep(8)
     return b"the client is still there"
+
+
+async def aio_late(_request, _context):
+    await asyncio.sleep(8)
+    return b"the client is still there"
+
+
+async def aio_stream_late(_request, _context):
+    yield b"part"
+    await asyncio.sleep(8)
+    yield b"the client is still there"
 
 
 async def aio_stream_breaks(_request, _context):
@@ -207,7 +244,7 @@ AIO = (
     aio_ok, aio_takes_unreadable, aio_raises, aio_not_found, aio_internal, aio_data_loss, aio_leaves, aio_stream_breaks, aio_gives_none,
     aio_stream_text, aio_stream_written, aio_stream_written_breaks, aio_synchronous, aio_synchronous_raises,
     aio_synchronous_stream, aio_stream_number, aio_synchronous_none, aio_synchronous_not_found, aio_raises_bare,
-    aio_rich_status, aio_rich_refusal,
+    aio_rich_status, aio_rich_refusal, aio_late, aio_stream_late,
 )  # fmt: skip
 UNKNOWN = ("no_such_method", "no_such_other", "interceptor_raises", "ok unreadable")
 """Calls that come to no handler: gRPC answers them itself."""
@@ -230,7 +267,7 @@ class AioInterceptor(grpc.aio.ServerInterceptor):
 
 
 CLIENT = """
-import sys, grpc
+import sys, time, grpc
 for line in sys.stdin:
     name = line.rstrip()
     method, _, content = name.partition(" ")
@@ -238,12 +275,17 @@ for line in sys.stdin:
         takes = name.startswith("takes")
         call = channel.unary_stream if "stream" in name else channel.stream_unary if takes else channel.unary_unary
         make = call("/shop.Shop/" + method, request_serializer=bytes, response_deserializer=bytes)
+        timeout = 0.4 if "late" in name else None
         try:
             if name == "leaves":
-                make.future(b"", timeout=0.5).result()
-            answer = make(iter([b"read", b"unreadable"]) if takes else content.encode())
-            "stream" in name and list(answer)
-            code = "OK"
+                call = make.future(b"")
+                time.sleep(0.4)
+                call.cancel()
+                code = call.code().name
+            else:
+                answer = make(iter([b"read", b"unreadable"]) if takes else content.encode(), timeout=timeout)
+                "stream" in name and list(answer)
+                code = "OK"
         except grpc.RpcError as error:
             code = error.code().name
     print(code, flush=True)
@@ -318,7 +360,8 @@ def serve_sync():
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     told = ask(port, (*found, *UNKNOWN))
-    server.stop(None)
+    # now and then gRPC waits for a call for ever that ended at its deadline, also without slotel
+    threading.Thread(target=server.stop, args=(None,), daemon=True).start()
     return told
 
 

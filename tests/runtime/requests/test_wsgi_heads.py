@@ -64,7 +64,9 @@ def served(kind, app):
     """Serve an application on a thread, and yield the port."""
     if kind == "waitress":
         server = waitress.create_server(app, host="127.0.0.1", port=0)
-        run, port, ends = server.run, server.effective_port, [server.close]
+        # within its own loop: that may be waiting for the socket
+        ends = [lambda: server.trigger.pull_trigger(server.close)]
+        run, port = server.run, server.effective_port
     else:
         if kind == "wsgiref":
             server = wsgiref.simple_server.make_server("127.0.0.1", 0, app, handler_class=Silent)

@@ -180,9 +180,9 @@ def _row(  # noqa: PLR0911 the order of the table's rows
 ) -> OutcomeRow:
     status = http_status(attributes)
     code = rpc_code(attributes)
-    if status == rows.CLIENT_CLOSED_REQUEST or (
-        error is not None and is_client_disconnect(error) and code not in rows.RPC_SERVER_FAULTS
-    ):
+    if code in rows.RPC_SERVER_FAULTS:  # whatever has ended the handler: the client got this
+        return rows.RPC_ERROR
+    if status == rows.CLIENT_CLOSED_REQUEST or (error is not None and is_client_disconnect(error)):
         return rows.CLIENT_LEFT
     if _is_cancellation(attributes, error):
         return rows.CANCELLED
@@ -235,7 +235,7 @@ def _row_of_call(code: int, span: ReadableSpan, error: BaseException | None) -> 
     if code == rows.RPC_CANCELLED:
         return rows.CLIENT_LEFT
     if code:
-        return rows.RPC_ERROR if code in rows.RPC_SERVER_FAULTS else rows.RPC_REFUSED
+        return rows.RPC_REFUSED
     if error is not None:
         return rows.FAILED
     return rows.MARKED_FAILED if span.status.status_code is StatusCode.ERROR else rows.SUCCEEDED
@@ -309,14 +309,16 @@ def _is_the_answer(error: BaseException, attributes: Mapping[str, Any]) -> bool:
 
 
 def _is_no_event(row: OutcomeRow, error: BaseException | None, span: ReadableSpan) -> bool:
-    """Whether an exception is control flow and no error event: grpc's `abort` (bare, or AbortError), an HTTPException.
+    """Whether an exception is control flow and no error event: an HTTPException, grpc's `abort` or cancellation.
 
+    `abort` raises a bare Exception, or AbortError.
     So is the exception by which a job ends its process: Celery's main process logs that.
     """
     if row is rows.STOPPED:
         return _is_of(span, rows.LOGS_STOPS)
     if row is rows.RPC_ERROR:
-        return (type(error) is Exception and not error.args) or type(error).__name__ == "AbortError"
+        is_abort = (type(error) is Exception and not error.args) or type(error).__name__ == "AbortError"
+        return is_abort or not isinstance(error, Exception)
     if row is rows.ERROR_ANSWER:
         return {kind.__module__.partition(".")[0] for kind in type(error).__mro__}.isdisjoint(
             rows.REPORTED_ANSWERS

@@ -106,7 +106,8 @@ MARKED_FAILED: Final = OutcomeRow(
     source="OpenTelemetry trace API, Set Status: the application's word", differ="`bad.status_error`",
 )  # fmt: skip
 CLIENT_LEFT: Final = OutcomeRow(
-    "client_left", "the client left: upload or download given up, socket closed, 499", "none", "excluded",
+    "client_left", "the client left: upload or download given up, socket closed, call cancelled, 499",
+    "none", "excluded",
     timed=False, transaction="cancelled", source="nginx, status 499: the client closed the request",
     differ="`bad.attributes: {http.response.status_code: ['499']}`",
 )  # fmt: skip
@@ -125,7 +126,8 @@ EXPECTED_FAILURE: Final = OutcomeRow(
     source=CELERY, differ="`bad.attributes: {celery.state: [FAILURE]}`",
 )  # fmt: skip
 RPC_ERROR: Final = OutcomeRow(
-    "rpc_error", "a call ended with a code that is the server's fault, or its method is unknown",
+    "rpc_error",
+    "a call ended with a code that is the server's fault, its client's deadline has passed, or its method is unknown",
     "UNKNOWN, DEADLINE_EXCEEDED, UNIMPLEMENTED, INTERNAL, UNAVAILABLE, DATA_LOSS", "bad", event=True,
     span_status="ERROR", source=SEMCONV_RPC, differ="`bad.status_error`",
 )  # fmt: skip

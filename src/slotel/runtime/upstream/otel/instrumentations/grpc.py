@@ -1,8 +1,8 @@
 """Faults of OpenTelemetry's instrumentation of gRPC servers, seen in 0.66b1.
 
-It sees no call that comes to no handler, and no answer that cannot be serialized; a call whose handler raises has the
-code OK, also after `abort_with_status`; of an asynchronous server it knows neither synchronous handlers nor those that
-call `context.write`: each of their calls failed.
+It sees no call that comes to no handler, and no answer that cannot be serialized; a call whose handler raises, or whose
+client no longer waits, has the code OK, also after `abort_with_status`; of an asynchronous server it knows neither
+synchronous handlers nor those that call `context.write`: each of their calls failed.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import functools
 import inspect
 import sys
 from collections.abc import Callable
+from math import inf
 from typing import Any, Final
 
 from opentelemetry import trace
@@ -44,6 +45,13 @@ _INTERNAL: Final = 13
 _UNKNOWN: Final = 2
 """Status codes of a synchronous and of an asynchronous server for a response that they cannot serialize; the second is
 also for a handler that raises."""
+_CODE: Final = "rpc.grpc.status_code"
+_CANCELLED: Final = 1
+_DEADLINE_EXCEEDED: Final = 4
+_ENDED: Final = ("CancelledError", "GeneratorExit")
+"""Errors by which an asynchronous server ends the handler of such a call."""
+_EARLY: Final = 0.05
+"""Seconds before a deadline at which a call that ended has missed it: the client's clock for it runs ahead."""
 _FILTER: Final = Probe(
     f"{_PACKAGE}._server:OpenTelemetryServerInterceptor", "_filter",
     why="what the user left out of instrumentation is not counted", without=_WITHOUT,
@@ -181,8 +189,12 @@ def _serializing(handler: Any, *, is_asyncio: bool) -> Any:
     return _rebuilt(handler, around(behavior, serialize, unread), _serialized, read)
 
 
+def _is_ok(span: trace.Span) -> bool:
+    return (getattr(span, "attributes", None) or {}).get(_CODE) == 0
+
+
 def _fail(span: trace.Span, code: int, error: BaseException) -> None:
-    span.set_attribute("rpc.grpc.status_code", code)
+    span.set_attribute(_CODE, code)
     span.set_status(failed_by(error))
 
 
@@ -220,7 +232,10 @@ class _Unread:
 
 
 class _Failing:
-    """Around a handler: if it raises, or a request cannot be read, the call's span gets the code of gRPC's answer."""
+    """Around a handler: the call's span gets the code that its client gets.
+
+    It is not the handler's if the handler raises, if a request cannot be read, or if the call has ended before.
+    """
 
     __slots__ = ("_context", "_unread")
 
@@ -233,18 +248,39 @@ class _Failing:
             self._unread.span = trace.get_current_span()
 
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        """Note the code that the handler has set or aborted with, else UNKNOWN."""
-        if not isinstance(error, Exception):
-            if error is None and self._unread is not None and (unread := self._unread.take()) is not None:
-                record(trace.get_current_span(), unread)
-                _fail(trace.get_current_span(), _INTERNAL, unread)
-            return
-        with contextlib.suppress(Exception):  # a synchronous handler's in an asynchronous server has no code
-            if (code := self._context.code()) is not None:
-                self._context.set_code(code)
+        """Note the code that the handler has set or aborted with, else UNKNOWN; that of a call that has ended."""
         span = trace.get_current_span()
-        if (getattr(span, "attributes", None) or {}).get("rpc.grpc.status_code") == 0:
-            _fail(span, _UNKNOWN, error)
+        if isinstance(error, Exception):
+            with contextlib.suppress(
+                Exception
+            ):  # a synchronous handler's in an asynchronous server has no code
+                if (code := self._context.code()) is not None:
+                    self._context.set_code(code)
+            if _is_ok(span):
+                _fail(span, _UNKNOWN, error)
+        elif error is None and self._unread is not None and (unread := self._unread.take()) is not None:
+            record(span, unread)
+            _fail(span, _INTERNAL, unread)
+        left = self._left()
+        if left <= 0 or (left < _EARLY and self._has_ended(error)):
+            span.set_attribute(_CODE, _DEADLINE_EXCEEDED)
+            span.set_status(trace.Status(trace.StatusCode.ERROR, "DEADLINE_EXCEEDED"))
+        elif _is_ok(span) and self._has_ended(error):
+            span.set_attribute(_CODE, _CANCELLED)
+
+    def _has_ended(self, error: BaseException | None) -> bool:
+        """Whether the call ended before its handler: the client has gone, or no longer waits."""
+        with contextlib.suppress(Exception):  # an asynchronous server's cannot tell: it cancels the handler
+            if not self._context.is_active():
+                return True
+        return type(error).__name__ in _ENDED
+
+    def _left(self) -> float:
+        """Return the seconds until the client's deadline."""
+        with contextlib.suppress(Exception):
+            left = self._context.time_remaining()
+            return inf if left is None else float(left)
+        return inf
 
 
 def _giving(behavior: Any, serialize: Any, unread: _Unread) -> Any:
