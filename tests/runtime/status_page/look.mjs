@@ -55,6 +55,7 @@ const commands = {
   picture: async ({ png, full = true }) => void (await page.screenshot({ path: png, fullPage: full })),
   wait: async ({ milliseconds }) => void (await page.waitForTimeout(milliseconds)),
   press: async ({ key }) => { await page.keyboard.press(key); return { focused: await page.evaluate(() => document.activeElement?.id || document.activeElement?.localName) }; },
+  evaluate: async ({ script }) => ({ value: await page.evaluate(script) }),
   click: async ({ selector }) => void (await page.click(selector)),
 };
 console.log(JSON.stringify({ ready: true }));

@@ -118,6 +118,44 @@ def test_it_is_live_and_keeps_what_is_open_and_focused(service, browser, page):
     assert browser.ask("press", key="Shift")["focused"] == "settings-head"
 
 
+OPERATIONS = (
+    "[...document.querySelectorAll('.wide')].find((each) => each.ariaLabel.startsWith('Since the start'))"
+)
+SELECT = f"getSelection().selectAllChildren({OPERATIONS}.querySelector('tbody th')); String(getSelection())"
+
+
+def updates(browser):
+    """Wait until the page has taken another answer."""
+    before = browser.ask("evaluate", script="document.querySelector('footer').innerText")
+    wait_until(
+        lambda: browser.ask("evaluate", script="document.querySelector('footer').innerText") != before,
+        "the page is updated",
+        30,
+    )
+
+
+def test_an_update_leaves_a_table_where_it_is_scrolled_to(browser, page):
+    browser.open(page, width=320, height=600)
+    left = browser.ask("evaluate", script=f"{OPERATIONS}.scrollLeft = 40; {OPERATIONS}.scrollLeft")["value"]
+    assert left == 40, "the table is wider than the phone"
+    updates(browser)
+    assert browser.ask("evaluate", script=f"{OPERATIONS}.scrollLeft")["value"] == 40
+
+
+def test_selected_text_can_be_copied_and_a_focused_link_opened_while_the_verdict_is_live(browser, page):
+    browser.open(page)
+    selected = browser.ask("evaluate", script=SELECT)["value"]
+    wait_until(lambda: browser.read()["live"].startswith("paused"), "the page says that it waits", 30)
+    browser.ask("evaluate", script="document.querySelector('.verdict').textContent = 'old'")
+    wait_until(lambda: "old" not in browser.read()["text"], "the verdict is updated", 30)
+    assert selected and browser.ask("evaluate", script="String(getSelection())")["value"] == selected
+    browser.ask("evaluate", script="getSelection().removeAllRanges()")
+    wait_until(lambda: browser.read()["live"] == "live", "the page goes on", 30)
+    browser.ask("press", key="Tab")
+    wait_until(lambda: browser.read()["live"].startswith("paused"), "the page waits again", 30)
+    assert browser.ask("press", key="Shift")["focused"] != "body"
+
+
 def test_without_javascript_it_is_complete_and_comes_again_by_itself(service, browser, page):
     browser.open(page, javascript=False)
     with urllib.request.urlopen(page) as answer:

@@ -4,13 +4,26 @@
   let since = new Date();
   let timer = 0;
   const say = (text) => { if (live.textContent !== text) live.textContent = text; };
+  const tables = () => [...document.querySelectorAll(".wide")];
+  /** Somebody has selected text, or stands on a link by the keyboard: what is replaced would be lost. */
+  function isRead() {
+    const main = document.querySelector("main"), picked = getSelection(), focused = main.querySelector(":focus-visible");
+    return (!picked.isCollapsed && main.contains(picked.anchorNode)) || (focused && !focused.id);
+  }
   function take(next) {
+    document.title = next.title;
+    if (isRead()) {
+      document.querySelector(".verdict").replaceWith(next.querySelector(".verdict"));
+      return say("paused below: text is selected, or the keyboard's focus is there");
+    }
+    const scrolled = tables().map((each) => each.scrollLeft);
     const open = [...document.querySelectorAll("details[open]")].map((each) => each.id);
     const focused = document.activeElement && document.activeElement.id;
     document.querySelector("main").replaceWith(next.querySelector("main"));
-    document.title = next.title;
+    tables().forEach((each, index) => { each.scrollLeft = scrolled[index] ?? 0; });
     for (const id of open) document.getElementById(id)?.setAttribute("open", "");
     if (focused) document.getElementById(focused)?.focus({ preventScroll: true });
+    say("live");
   }
   async function look() {
     const began = performance.now();
@@ -20,7 +33,6 @@
       take(new DOMParser().parseFromString(await answer.text(), "text/html"));
       since = new Date();
       document.body.classList.remove("lost");
-      say("live");
     } catch {
       document.body.classList.add("lost");
       document.title = "✕ no answer: " + document.querySelector("h1").textContent;
