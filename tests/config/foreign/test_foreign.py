@@ -420,7 +420,10 @@ def test_a_text_is_neither_true_nor_false():
         (problem,) = read(text).problems
         assert problem.place.endswith(place)
         assert "expected true or false, not 'false'" in problem.expectation
-    assert read(SLOTH + "    alerting: {page_alert: {disable: false}}\n").problems == ()
+    for text, is_disabled in (("false", False), ("no", False), ("Off", False), ("yes", True), ("on", True)):
+        reading = read(f"{SLOTH}    alerting: {{page_alert: {{disable: {text}}}}}\n")
+        assert reading.problems == ()
+        assert reading.service.slos[0].alerting.page.is_disabled is is_disabled
 
 
 def test_good_events_that_are_a_sum_need_one_of_its_addends_and_a_difference_no_failure():

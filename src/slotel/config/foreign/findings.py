@@ -151,12 +151,18 @@ def mapping(part: Any, steps: Steps) -> Mapping[str, Any]:
     return part
 
 
+_FLAGS: Final = {"yes": True, "on": True, "no": False, "off": False}
+"""What Go's parser takes for true and false, too. Source: YAML 1.1, `!!bool`."""
+
+
 def flag(value: object, steps: Steps) -> bool:
     """Return true or false; false for nothing.
 
     Raises:
         RefusedError: it is something else: `"false"` is a text, and not false.
     """
+    if isinstance(value, str):
+        value = _FLAGS.get(value.lower(), value)
     if value is not None and not isinstance(value, (bool, ScalarBoolean)):
         raise RefusedError(steps, f"expected true or false, not {str(value)[:20]!r}")
     return bool(value)
