@@ -21,6 +21,7 @@ from slotel.runtime.logs import LOG, redact_logs
 from slotel.runtime.metrics.instruments.redacted_data import redacted_data
 from slotel.runtime.metrics.scrape.sources.conversion import Conversion
 from slotel.runtime.redaction.enforcer import Enforcer
+from slotel.runtime.redaction.events import redacted_item
 from slotel.runtime.redaction.log_records import enforcing
 from slotel.runtime.redaction.redactor import Redactor
 from slotel.runtime.upstream.otel import logs as otel_logs
@@ -269,3 +270,12 @@ def test_an_event_that_the_app_has_made_by_hand_shows_no_secret(enforcer, event)
     clean = enforcer.item("event", {"event_id": "a" * 32, "level": "error", **event})
     assert "SEK7RETx9" not in repr(clean)
     assert (clean["event_id"], clean["level"]) == ("a" * 32, "error")
+
+
+def test_keys_of_the_protocol_stay_whatever_keys_an_app_redacts():
+    check_in = {"check_in_id": "a" * 32, "monitor_slug": "nightly", "status": "ok", "duration": 1.5}
+    event = {"message": "text", "tags": {"a": "b"}, "user": {"name": "x"}, "spans": []}
+    redactor = Redactor(("*",))
+    assert redacted_item(redactor, "check_in", check_in) == check_in
+    assert redacted_item(redactor, "event", event).keys() == event.keys()
+    assert redacted_item(redactor, "event", event)["message"] == "text"

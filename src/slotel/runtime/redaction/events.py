@@ -14,13 +14,13 @@ from slotel.runtime.redaction.redactor import Redactor
 
 _STACKS: Final = frozenset({"exception", "stacktrace", "threads"})
 _OF_SENTRY: Final = _STACKS | {
-    "event_id", "type", "platform", "level", "timestamp", "start_timestamp", "transaction_info", "measurements",
-    "release", "environment", "dist", "server_name", "sdk", "modules", "_meta",
+    "event_id", "check_in_id", "type", "platform", "level", "status", "timestamp", "start_timestamp", "duration",
+    "transaction_info", "measurements", "release", "environment", "dist", "server_name", "sdk", "modules", "_meta",
 }  # fmt: skip
 """Keys of an event that belong to the protocol, or are looked into elsewhere. All others hold the app's data."""
 _DATA: Final = frozenset({
-    "breadcrumbs", "contexts", "culprit", "extra", "fingerprint", "logentry", "logger", "message", "request", "spans",
-    "tags", "transaction", "user",
+    "breadcrumbs", "contexts", "culprit", "debug_meta", "errors", "extra", "fingerprint", "logentry", "logger",
+    "message", "monitor_config", "monitor_slug", "request", "spans", "tags", "template", "transaction", "user",
 })  # fmt: skip
 """Those of the protocol among them, whose name makes no secret of the whole."""
 _NAMED: Final = ("value", "name")
