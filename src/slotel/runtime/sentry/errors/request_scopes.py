@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextvars import ContextVar
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import sentry_sdk
 
@@ -20,6 +20,9 @@ from slotel.runtime.sentry.errors.request import Carrier, add_framework_data, ad
 from slotel.runtime.upstream.otel.context import flags_of
 from slotel.runtime.upstream.sentry.scope import CURRENT, ISOLATION
 from slotel.runtime.upstream.stdlib import in_event_loop
+
+_OF_SPAN: Final = frozenset({"method", "url"})
+"""Keys of a transaction's `request` that its span has told."""
 
 
 class RequestEventProcessor:
@@ -56,10 +59,12 @@ class RequestEventProcessor:
             add_calls(event, hint, self._local_root.spans)
             add_request(event, self.carrier, self._local_root.span.attributes or {}, self._details)
         elif event["type"] == "transaction":
-            of_span = event.pop("request", None)  # what is found here is better
+            known = event.get("request") or {}
+            if known.keys() <= _OF_SPAN:  # what is found here is better
+                event.pop("request", None)
             add_request(event, self.carrier, {}, self._details)
-            if of_span:
-                event["request"] = {**of_span, **event.get("request", {})}
+            if known:
+                event["request"] = {**known, **event.get("request", {})}
         return event
 
     def _complete(self, event: Any, exception_record: ExceptionRecord | None) -> None:
