@@ -70,6 +70,12 @@ def test_what_it_shows_is_what_metrics_say_also_of_a_hostile_name(service, brows
     assert "img" not in seen["elements"] and seen["said"] == []
 
 
+def test_what_waits_for_a_sentry_that_cannot_be_reached_is_not_called_sent(browser, page):
+    browser.open(page)
+    (sentry,) = [card for card in browser.read()["cards"] if card.startswith("Sentry")]
+    assert "none yet" in sentry and " sent" not in sentry
+
+
 def test_it_asks_for_nothing_but_itself_sets_no_cookie_and_its_policy_lets_nothing_else_in(browser, page):
     headers = browser.open(page)
     browser.ask("wait", milliseconds=2600)
@@ -187,7 +193,7 @@ def test_a_service_that_nobody_has_asked_says_so_and_one_that_died_is_not_taken_
             seen["verdict"] == "verdict quiet" and "No event of an objective in the last 1h." in seen["text"]
         )
         assert browser.ask("accessible")["violations"] == []
-        assert "No error was sent to Sentry." in seen["text"] and "Nothing was lost." in seen["text"]
+        assert "No error was captured for Sentry." in seen["text"] and "Nothing was lost." in seen["text"]
         running.stop(9)
         wait_until(lambda: browser.read()["lost"], "the page notices", 30)
     seen = browser.read()

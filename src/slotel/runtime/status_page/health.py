@@ -56,12 +56,11 @@ def _sentry(runtime: Runtime, families: Sequence[Family], lasts: Mapping[str, La
     facts = {"sends to": str(runtime.sentry.destination), "mode": runtime.service.sentry.mode}
     for labels, number in _counts(families, names.SENTRY_ERRORS).items():
         where = f", environment {labels[1]}" if labels[1] else ""
-        facts[f"errors, project {labels[0]}"] = f"{words.count(number)} sent{where}"
+        facts[f"errors, project {labels[0]}"] = f"{words.count(number)} captured{where}"
     last = lasts.get(SENTRY, Last())
     if last.waiting is not None:
         facts["waiting"] = f"{words.count(last.waiting)} envelopes"
-    if last.delivered is not None:
-        facts["last delivery"] = f"{clock(last.delivered)} UTC"
+    facts["last delivery"] = "none yet" if last.delivered is None else f"{clock(last.delivered)} UTC"
     return card("Sentry", facts_list(facts.items()))
 
 

@@ -170,9 +170,9 @@ def operations(shown: Sequence[Operation], known: int) -> Html:
 
 
 def errors(found: Sequence[RecentError], sentry_url: str) -> Html:
-    """Return the errors that were sent to Sentry last, with links to the issue and the trace."""
+    """Return the errors that were captured for Sentry last, with links to the issue and the trace."""
     if not found:
-        return section("Last errors", tag("p", "No error was sent to Sentry."))
+        return section("Last errors", tag("p", "No error was captured for Sentry."))
 
     def link(text: str, path: str) -> object:
         if not sentry_url or not text:
@@ -193,7 +193,9 @@ def errors(found: Sequence[RecentError], sentry_url: str) -> Html:
         "" if sentry_url else "To link events and traces to Sentry, set monitoring.sentry_url in slotel.yaml."
     )
     heads = ["error", "operation", "at (UTC)", "event", "trace"]
-    shown = table(heads, rows, caption="The last errors sent to Sentry, from all processes", class_="left")
+    shown = table(
+        heads, rows, caption="The last errors captured for Sentry, from all processes", class_="left"
+    )
     return section("Last errors", shown, tag("small", note) if note else None)
 
 
