@@ -114,6 +114,28 @@ def test_a_declarative_exporter_gets_enforced_spans_that_name_the_distribution(t
     assert '"telemetry.distro.name": "slotel"' in log
 
 
+def test_a_declarative_configuration_without_traces_still_names_the_service(tmp_path):
+    path = tmp_path / "otel.yaml"
+    path.write_text(DECLARATIVE.partition("tracer_provider")[0])
+    log, samples = served({"OTEL_CONFIG_FILE": str(path), "OTEL_SERVICE_NAME": ""}, "/ok")
+    assert {labels["service_name"] for labels, _ in samples} == {"declared"}
+    assert "service=declared" in log
+
+
+def test_a_declarative_configuration_that_is_disabled_switches_slotel_off(tmp_path):
+    path = tmp_path / "otel.yaml"
+    path.write_text(f"{DECLARATIVE}disabled: ${{OFF:-true}}\n")
+    done = subprocess.run(
+        [OPENTELEMETRY_INSTRUMENT, sys.executable, "-c", "import slotel.runtime.state as s; print(s.current())"],
+        env=clean_environ(OTEL_CONFIG_FILE=str(path)), capture_output=True, text=True, check=True, timeout=120,
+    )  # fmt: skip
+    assert done.stdout.strip() == "None"
+    assert (
+        "ERROR slotel: slotel is off: OTEL_CONFIG_FILE says 'disabled: true': remove that line [SLO120]"
+        in done.stderr
+    )
+
+
 def test_a_wrong_declarative_configuration_is_named_and_the_rest_works(tmp_path):
     path = tmp_path / "otel.yaml"
     path.write_text("file_format: '1.0'\ntracer_provider: 7\n")

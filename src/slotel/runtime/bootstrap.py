@@ -73,15 +73,15 @@ def start(
         configure_sdk: sets up the SDK's providers from the environment; default: as `opentelemetry-instrument` does.
 
     Returns:
-        The runtime; None with OTEL_SDK_DISABLED, and in a subinterpreter.
+        The runtime; None where OpenTelemetry is switched off, and in a subinterpreter.
     """
     with _LOCK:
         if RUNNING or _STARTING:  # starting: the SDK's set-up may run code of the app that calls this
             return RUNNING[0] if RUNNING else None
         show_logs()
         redact_logs(Redactor().text)
-        if environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
-            log(disabled(environ))
+        if off := list(disabled(environ)):
+            log(off)
             return None
         if in_subinterpreter() and "mod_wsgi" not in sys.modules:  # mod_wsgi ends such threads itself
             LOG.warning("slotel does not start in a subinterpreter: its threads would keep it from ending")

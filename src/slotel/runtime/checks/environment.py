@@ -19,6 +19,7 @@ from slotel.runtime.finding import Finding, of_note, of_problem
 from slotel.runtime.metrics.scrape.http.port import HOST, read_address
 from slotel.runtime.metrics.workers.runtime_directory import candidate_directories
 from slotel.runtime.sentry.client.identity import valid_release
+from slotel.runtime.setup.declared import declared
 from slotel.runtime.setup.defaults import DEFAULTS, LEFT_OUT
 from slotel.runtime.setup.exporters import usable_exporters, wants_prometheus
 from slotel.runtime.tracing.sampler_env import ARGUMENT, SAMPLER, validate_sampler
@@ -32,9 +33,12 @@ _CONTAINER_MARKS: Final = ("/.dockerenv", "/run/.containerenv")
 def disabled(environ: Mapping[str, str]) -> Iterator[Finding]:
     """Whether OpenTelemetry is switched off."""
     if environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
-        yield Finding(
-            "opentelemetry", "fail", "slotel is off: OTEL_SDK_DISABLED is true", "unset it", "SLO120"
-        )
+        text, fix = "OTEL_SDK_DISABLED is true", "unset it"
+    elif getattr(declared(environ), "disabled", None):
+        text, fix = "OTEL_CONFIG_FILE says 'disabled: true'", "remove that line"
+    else:
+        return
+    yield Finding("opentelemetry", "fail", f"slotel is off: {text}", fix, "SLO120")
 
 
 def configuration(reading: Reading) -> Iterator[Finding]:

@@ -13,6 +13,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from slotel.config.problem import variable
 from slotel.config.service import Service
 from slotel.runtime.logs import LOG, report
+from slotel.runtime.setup.declared import declared_resource
 from slotel.runtime.setup.exporters import usable_exporters
 from slotel.runtime.upstream.otel.metrics import make_locks_reentrant
 from slotel.version import __version__
@@ -59,7 +60,7 @@ def tracer_provider(
         )
     provider = trace.get_tracer_provider()
     if not isinstance(provider, TracerProvider):
-        provider = TracerProvider()
+        provider = TracerProvider(resource=declared_resource(environ))
         trace.set_tracer_provider(provider)
     if not isinstance(metrics.get_meter_provider(), MeterProvider):
         metrics.set_meter_provider(MeterProvider(resource=provider.resource))
