@@ -92,8 +92,8 @@ def set_custom_tags(tags: Mapping[str, object] | None = None, /, **more: object)
     """Set tags on the current span, its request and the request's Sentry events.
 
     The tag policy of slotel.yaml is enforced on them. A tag in `metric_labels` also labels the request's metrics. Tags
-    end with their request, in threads, tasks and generators, too; set outside of a request they stay until they are set
-    again.
+    end with their request, in threads, tasks and generators, too. Set outside of a request they are on Sentry's error
+    events only, until they are set again: `tags.set` of slotel.yaml is on every span, metric and event.
 
     Args:
         tags: name → value, for names that are no keyword: `{"order.kind": "gift"}`.
