@@ -251,9 +251,8 @@ class _Failing:
         """Note the code that the handler has set or aborted with, else UNKNOWN; that of a call that has ended."""
         span = trace.get_current_span()
         if isinstance(error, Exception):
-            with contextlib.suppress(
-                Exception
-            ):  # a synchronous handler's in an asynchronous server has no code
+            # a synchronous handler's context in an asynchronous server has no code
+            with contextlib.suppress(Exception):
                 if (code := self._context.code()) is not None:
                     self._context.set_code(code)
             if _is_ok(span):
