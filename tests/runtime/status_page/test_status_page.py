@@ -1,6 +1,7 @@
 """The parts of the status page, with plain numbers."""
 
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 
@@ -12,7 +13,7 @@ from slotel.runtime.metrics.store.family import Family
 from slotel.runtime.metrics.store.store import Store
 from slotel.runtime.redaction.redactor import Redactor
 from slotel.runtime.sentry.errors.recent import RecentErrors
-from slotel.runtime.status_page import sections, shared
+from slotel.runtime.status_page import health, sections, shared
 from slotel.runtime.status_page.charts import Line, chart, tag
 from slotel.runtime.status_page.history import APART, History, quantile
 from slotel.runtime.status_page.objectives import objectives, verdict
@@ -134,6 +135,14 @@ def test_a_promise_is_shown_as_it_was_made_and_a_total_outage_without_exponents(
         assert text in shown
     assert "at 2,000 times the allowed rate" in verdict(objectives(meter))[1]
     assert "e+" not in shown and "e-0" not in shown
+
+
+def test_what_was_lost_has_a_sentence_beside_its_reason():
+    rows = {("error_detail", "variables"): (3.0,), ("traces", "status_413"): (2.0,)}
+    lost = Family("slotel_dropped", "counter", "", "", ("signal", "reason"), (), rows, {}, 0.0)
+    shown = str(health.delivery(SimpleNamespace(sentry=None), [lost], {}, {}))
+    assert "<td>3</td><td>events in a storm of errors, without local variables" in shown
+    assert "<td>2</td><td>Sentry refused them with HTTP status 413</td>" in shown
 
 
 def test_the_chart_of_a_young_objective_is_in_fine_steps():

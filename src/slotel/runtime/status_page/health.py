@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from slotel.config import names
+from slotel.config.drops import drop
 from slotel.runtime.metrics.store.store import Family
 from slotel.runtime.setup.exporters import otlp_place
 from slotel.runtime.status_page import words
@@ -41,8 +42,11 @@ def delivery(
 ) -> Html:
     """Return where telemetry goes, when it was last delivered there, and what was lost on the way."""
     lost = _counts(families, names.DROPPED)
-    rows = [(signal, reason, words.count(number)) for (signal, reason), number in lost.items()]
-    what = table(["signal", "reason", "lost"], rows, caption="Lost, by reason", class_="left")
+    rows = [
+        (signal, reason, words.count(number), drop(reason).what) for (signal, reason), number in lost.items()
+    ]
+    heads = ["signal", "reason", "lost", "what happened"]
+    what = table(heads, rows, caption="Lost, by reason", class_="left")
     return section(
         "Delivery",
         tag("div", _sentry(runtime, families, lasts), otlp(environ, lasts), class_="cards"),
