@@ -104,9 +104,8 @@ def _decorated(function: Any, name: str | None, attributes: Attributes | None, k
         return type(function)(_decorated(function.__func__, name, attributes, kind))
     if type(function) is property:  # a subclass may be made of other arguments
         return function.getter(_decorated(function.fget, name, attributes, kind))
-    if not callable(
-        function
-    ):  # a `cached_property` or `partialmethod` calls what it holds; others stay as they are
+    if not callable(function):
+        # a `cached_property` or `partialmethod` calls what it holds; others stay as they are
         if hasattr(function, "func"):
             function.func = _decorated(function.func, name, attributes, kind)
         return function

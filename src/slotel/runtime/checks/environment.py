@@ -121,10 +121,10 @@ def samples_nothing(sentry: SentrySettings, settled: Mapping[str, str]) -> Itera
     if name.endswith("always_off") or (
         name.endswith("traceidratio") and argument and parse_ratio(argument) == 0
     ):
-        shown = f"{name} {argument}".strip()
+        chosen = f"{name} {argument}".strip()
         keeps = sentry.mode == "transactions" and sentry.keep and sentry.keep_per_minute
         sent = "only traces that sentry.keep names are sent" if keeps else "none is sent"
-        text = f"the sampler samples no trace ({shown}): {sent}"
+        text = f"the sampler samples no trace ({chosen}): {sent}"
         yield Finding("sampling", "info", text, "", "SLO124")
 
 

@@ -309,10 +309,10 @@ def _is_the_answer(error: BaseException, attributes: Mapping[str, Any]) -> bool:
 
 
 def _is_no_event(row: OutcomeRow, error: BaseException | None, span: ReadableSpan) -> bool:
-    """Whether an exception is control flow and no error event: an HTTPException, grpc's `abort` or cancellation.
+    """Whether an exception is control flow and no error event.
 
-    `abort` raises a bare Exception, or AbortError.
-    So is the exception by which a job ends its process: Celery's main process logs that.
+    An HTTPException is; what gRPC cancels a call by, and its `abort`, which raises a bare Exception or AbortError; and
+    the exception by which a job ends its process: Celery's main process logs that.
     """
     if row is rows.STOPPED:
         return _is_of(span, rows.LOGS_STOPS)

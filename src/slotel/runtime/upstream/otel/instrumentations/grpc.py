@@ -183,8 +183,9 @@ def _serializing(handler: Any, *, is_asyncio: bool) -> Any:
             _fail(span, _UNKNOWN if is_asyncio else _INTERNAL, error)
             return _Unserialized(error)
 
-    around, read, unread = _AROUND[_is_async(behavior), is_stream], None, _Unread()
+    around, read, unread = _AROUND[_is_async(behavior), is_stream], None, None
     if handler.request_streaming and handler.request_deserializer is not None and not _is_async(behavior):
+        unread = _Unread()
         read = functools.partial(unread.read, handler.request_deserializer)
     return _rebuilt(handler, around(behavior, serialize, unread), _serialized, read)
 
@@ -250,6 +251,7 @@ class _Failing:
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         """Note the code that the handler has set or aborted with, else UNKNOWN; that of a call that has ended."""
         span = trace.get_current_span()
+        unread = self._unread.take() if self._unread is not None else None
         if isinstance(error, Exception):
             # a synchronous handler's context in an asynchronous server has no code
             with contextlib.suppress(Exception):
@@ -257,7 +259,7 @@ class _Failing:
                     self._context.set_code(code)
             if _is_ok(span):
                 _fail(span, _UNKNOWN, error)
-        elif error is None and self._unread is not None and (unread := self._unread.take()) is not None:
+        elif error is None and unread is not None:
             record(span, unread)
             _fail(span, _INTERNAL, unread)
         left = self._left()
@@ -282,7 +284,7 @@ class _Failing:
         return inf
 
 
-def _giving(behavior: Any, serialize: Any, unread: _Unread) -> Any:
+def _giving(behavior: Any, serialize: Any, unread: _Unread | None) -> Any:
     def gives(request: Any, context: Any) -> Any:
         with _Failing(context, unread):
             return serialize(behavior(request, context))
@@ -290,7 +292,7 @@ def _giving(behavior: Any, serialize: Any, unread: _Unread) -> Any:
     return gives
 
 
-def _yielding(behavior: Any, serialize: Any, unread: _Unread) -> Any:
+def _yielding(behavior: Any, serialize: Any, unread: _Unread | None) -> Any:
     def yields(request: Any, context: Any) -> Any:
         with _Failing(context, unread):
             responses = behavior(request, context)
@@ -303,7 +305,7 @@ def _yielding(behavior: Any, serialize: Any, unread: _Unread) -> Any:
     return yields
 
 
-def _giving_later(behavior: Any, serialize: Any, unread: _Unread) -> Any:
+def _giving_later(behavior: Any, serialize: Any, unread: _Unread | None) -> Any:
     async def gives(request: Any, context: Any) -> Any:
         with _Failing(context, unread):
             return serialize(await behavior(request, context))
@@ -311,7 +313,7 @@ def _giving_later(behavior: Any, serialize: Any, unread: _Unread) -> Any:
     return gives
 
 
-def _yielding_later(behavior: Any, serialize: Any, unread: _Unread) -> Any:
+def _yielding_later(behavior: Any, serialize: Any, unread: _Unread | None) -> Any:
     async def yields(request: Any, context: Any) -> Any:
         with _Failing(context, unread):
             async for response in behavior(request, context):
@@ -333,7 +335,7 @@ def _writing(behavior: Any) -> Any:
     return yields
 
 
-_AROUND: Final[dict[tuple[bool, bool], Callable[[Any, Any, _Unread], Any]]] = {
+_AROUND: Final[dict[tuple[bool, bool], Callable[[Any, Any, _Unread | None], Any]]] = {
     (False, False): _giving, (False, True): _yielding, (True, False): _giving_later, (True, True): _yielding_later,
 }  # fmt: skip
 """By whether gRPC calls it in the event loop, and whether it streams."""
